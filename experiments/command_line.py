@@ -1,0 +1,54 @@
+"""What every program does around its work: flags, one clear line for a bad input, exit status."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from absl import app, flags
+
+BAD_INPUT = 2
+
+
+def _parse(arguments: list[str]) -> list[str]:
+    """Return what is left of the command line after the flags."""
+    try:
+        return flags.FLAGS(arguments)
+    except flags.Error as error:
+        _stop(" ".join(str(error).split()))
+    except SystemExit as stop:
+        # absl ends --help with status 1, as if it had failed.
+        asked = {"--help", "-help", "--helpfull", "-helpfull", "--helpshort", "--helpxml", "-?"}
+        raise SystemExit(0 if asked & set(arguments) else stop.code) from None
+
+
+def _stop(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(BAD_INPUT)
+
+
+def _describe(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{os.fspath(error.filename)}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a program: parse its flags and call it.
+
+    A bad input (a ValueError or OSError with a message) ends in one line on stderr and exit
+    status 2; a reader that closes the pipe ends it quietly.
+    """
+
+    def guarded(arguments: Sequence[str]) -> None:
+        if len(arguments) > 1:
+            _stop(f"argument '{arguments[1]}' is not a flag; flags are written --name=value")
+        try:
+            main()
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except (ValueError, OSError) as error:
+            _stop(_describe(error))
+
+    app.run(guarded, flags_parser=_parse)

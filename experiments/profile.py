@@ -1,0 +1,77 @@
+r"""Print a network's time, power and energy on a device, per layer and in total.
+
+python experiments/profile.py --spec=configs/specs/alex_v2.json --device=titan_x \
+    --batch_size=128 --json=/tmp/profile.json
+"""
+
+import command_line
+from absl import flags
+
+from greennas_jax.costs import devices, profile_text, settings
+from greennas_jax.costs import profile as cost_profile
+from greennas_jax.report import files
+from greennas_jax.spec import paleo_json
+from greennas_jax.spec.network import Network, SpecError
+
+_SPEC = flags.DEFINE_string("spec", None, "The network, a file in Paleo's JSON.", required=True)
+_DEVICE = flags.DEFINE_string(
+    "device", None, f"One of {', '.join(devices.names())}, or a device file.", required=True
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", None, "Batch size; by default the one in the network's text.", lower_bound=1
+)
+_MODE = flags.DEFINE_enum("mode", "inference", settings.MODES, "What is costed.")
+_PPP_COMP = flags.DEFINE_float(
+    "ppp_comp", 1.0, "Attainable share of the peak of computation and memory, above 0, at most 1."
+)
+_PPP_COMM = flags.DEFINE_float(
+    "ppp_comm", 1.0, "Attainable share of the peak between devices, above 0, at most 1."
+)
+_CONV_ALGORITHM = flags.DEFINE_string(
+    "conv_algorithm",
+    "gemm",
+    f"How convolutions are computed: {', '.join(settings.CONV_ALGORITHMS)}.",
+)
+_POWER = flags.DEFINE_string(
+    "power", "physical", f"The power model: {', '.join(settings.POWER_MODELS)}."
+)
+_COMPAT = flags.DEFINE_enum(
+    "compat", None, ["paleo"], "Reproduce the original Paleo's times, mistakes included."
+)
+_STRICT = flags.DEFINE_bool("strict", False, "Refuse layer types that are not known.")
+_SUMMARY = flags.DEFINE_bool("summary", False, "Print the totals only.")
+_JSON = flags.DEFINE_string("json", None, "Write the profile into this file.")
+
+
+def _refuse_unknown(network: Network) -> None:
+    unknown = paleo_json.unknown_types(network)
+    if unknown:
+        kind, names = next(iter(unknown.items()))
+        raise SpecError(
+            f"{_SPEC.value}: layer '{names[0]}' has type '{kind}', which is not known; leave "
+            "--strict out to cost it as one read and one write of its tensor"
+        )
+
+
+def main() -> None:
+    """Profile the network that the flags name."""
+    chosen = settings.CostSettings(
+        mode=_MODE.value,
+        ppp_comp=_PPP_COMP.value,
+        ppp_comm=_PPP_COMM.value,
+        compat=_COMPAT.value,
+        conv_algorithm=_CONV_ALGORITHM.value,
+        power=_POWER.value,
+    )
+    device = devices.load(_DEVICE.value)
+    network = paleo_json.load(_SPEC.value)
+    if _STRICT.value:
+        _refuse_unknown(network)
+    result = cost_profile.profile(network, device, chosen, _BATCH_SIZE.value)
+    if _JSON.value:
+        files.write_json(_JSON.value, result)
+    print(profile_text.totals_text(result) if _SUMMARY.value else profile_text.text(result))
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,1 @@
+"""Accuracy, measured by training or scored without."""

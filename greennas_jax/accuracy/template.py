@@ -1,0 +1,327 @@
+"""The masked template: one static plan that holds every variant of a given network.
+
+Every tensor of the plan is [N, H, W, C] with the largest sizes that any variant needs (features
+are [N, 1, 1, C]); what a variant does not use is zero. Sizes vary only below convolutions whose
+outputs grow when their kernel shrinks (VALID and list padding), so all possible sizes of each
+tensor are known from the given network alone.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+from greennas_jax.build import graph
+from greennas_jax.spec import shapes as shape_rules
+from greennas_jax.spec import variants
+from greennas_jax.spec.network import Network, SpecError, topological_order
+
+Sizes = tuple[int, ...]
+KINDS = {
+    "Input": "input",
+    "Convolution": "convolution",
+    "InnerProduct": "dense",
+    "Pooling": "pool",
+    "AvgPool": "pool",
+    "Concatenate": "concatenate",
+    "Elementwise": "elementwise",
+    "Reshape": "reshape",
+    "BatchNorm": "normalization",
+    "Dropout": "dropout",
+    "LRN": "response",
+    "ReLU": "activation",
+    "Softmax": "head",
+    "Sigmoid": "head",
+    "UpSampling2D": "upsample",
+    "Deconvolution": "deconvolution",
+}
+# Parameters that are drawn at random, in the order of a child's `scales`.
+ROLES = ("kernel", "depthwise", "reduce", "spatial", "expand")
+
+
+class Window(NamedTuple):
+    """How a kernel of any allowed size slides over one dimension of the template.
+
+    Attributes:
+      size: Kernel positions in the template, enough for every kernel at its offset.
+      stride: The stride.
+      before: Padding in front; a kernel whose own padding is p starts at position before - p.
+      after: Padding behind.
+      shifting: Whether kernels or offsets differ between variants.
+    """
+
+    size: int
+    stride: int
+    before: int
+    after: int
+    shifting: bool
+
+
+class Slot(NamedTuple):
+    """One given layer in the template.
+
+    Attributes:
+      node: The given layer.
+      kind: One of KINDS' values or "depthwise".
+      rows: All heights that its output may have, ascending; the last is the template's.
+      columns: All widths, likewise.
+      channels: Channels of its output.
+      windows: Row and column windows of convolutions and pooling.
+      middle: Most channels between the layers of a bottleneck; 0 where none is possible.
+      shortcut: For Elementwise the parent that is read when the sum is left out, else -1.
+      gain: Variance gain of initial weights.
+    """
+
+    node: graph.Node
+    kind: str
+    rows: Sizes
+    columns: Sizes
+    channels: int
+    windows: tuple[Window, Window] | None = None
+    middle: int = 0
+    shortcut: int = -1
+    gain: float = 1.0
+
+    @property
+    def height(self) -> int:
+        """Height of the output in the template."""
+        return self.rows[-1]
+
+    @property
+    def width(self) -> int:
+        """Width of the output in the template."""
+        return self.columns[-1]
+
+    @property
+    def ragged(self) -> bool:
+        """Whether the height or width differs between variants."""
+        return len(self.rows) > 1 or len(self.columns) > 1
+
+
+class Template(NamedTuple):
+    """The static plan: hashable, compared by value.
+
+    Attributes:
+      slots: One per given layer, parents first.
+      logits: Name of the slot whose output are the logits.
+      name: Name of the given network.
+    """
+
+    slots: tuple[Slot, ...]
+    logits: str
+    name: str
+
+    def by_name(self) -> dict[str, Slot]:
+        """Return the slots by the names of their layers."""
+        return {slot.node.name: slot for slot in self.slots}
+
+
+def kernel_choices(kernel: int) -> Sizes:
+    """Return the kernel sizes that a given one may shrink to: odd ones, and itself."""
+    return tuple(sorted({*range(1, kernel + 1, 2), kernel}))
+
+
+def pad_before(
+    size: int, kernel: int, stride: int, padding: Any, axis: int
+) -> int:
+    """Return the padding in front along one dimension."""
+    if padding == "VALID":
+        return 0
+    if padding == "SAME":
+        return shape_rules.same_padding(size, kernel, stride)[0]
+    return padding[axis]
+
+
+def _slide(
+    sizes: Sizes, kernels: Sizes, stride: int, padding: Any, axis: int
+) -> tuple[Window, Sizes]:
+    """Return the window over one dimension, and the sizes its output may have."""
+    mode = padding if isinstance(padding, str) else padding[axis]
+    outputs: set[int] = set()
+    starts: set[tuple[int, int]] = set()
+    for size in sizes:
+        for kernel in kernels:
+            output = shape_rules.output_size(size, kernel, stride, mode)
+            if output >= 1:
+                outputs.add(output)
+                starts.add((pad_before(size, kernel, stride, padding, axis), kernel))
+    before = max(pad for pad, _ in starts)
+    extent = max(before - pad + kernel for pad, kernel in starts)
+    largest = max(outputs)
+    after = max(0, (largest - 1) * stride + extent - before - sizes[-1])
+    return Window(extent, stride, before, after, len(starts) > 1), tuple(sorted(outputs))
+
+
+def _windows(
+    view: Any, above: Slot, kernels: tuple[Sizes, Sizes]
+) -> tuple[tuple[Window, Window], Sizes, Sizes]:
+    row, rows = _slide(above.rows, kernels[0], view.strides[0], view.padding, 0)
+    column, columns = _slide(above.columns, kernels[1], view.strides[1], view.padding, 1)
+    return (row, column), rows, columns
+
+
+def _convolution(node: graph.Node, layer: Any, above: Slot, gain: float) -> Slot:
+    view = node.view
+    if variants.is_dense_like(layer, node.inputs[0]):
+        return Slot(node, "dense", (1,), (1,), view.out_channels, gain=gain)
+    kernels = (kernel_choices(view.kernel[0]), kernel_choices(view.kernel[1]))
+    windows, rows, columns = _windows(view, above, kernels)
+    if variants.is_depthwise(layer, node.inputs[0]):
+        return Slot(node, "depthwise", rows, columns, above.channels, windows, gain=gain)
+    middle = (view.out_channels + 1) // 2 if view.groups == 1 else 0
+    return Slot(
+        node, "convolution", rows, columns, view.out_channels, windows, middle, gain=gain
+    )
+
+
+def _deconvolution(node: graph.Node, above: Slot) -> Slot:
+    if above.ragged:
+        raise SpecError(
+            f"layer '{node.name}': a Deconvolution behind a VALID convolution has a fixed "
+            "'output_shape'; variants of this network cannot be trained in one program"
+        )
+    size = node.view.output_size
+    return Slot(node, "deconvolution", (size[0],), (size[1],), node.view.out_channels)
+
+
+def _joined(node: graph.Node, above: list[Slot], ancestors: dict[str, set[str]]) -> Slot:
+    """Return the slot of an Elementwise or Concatenate."""
+    rows = tuple(sorted(set.intersection(*(set(slot.rows) for slot in above))))
+    columns = tuple(sorted(set.intersection(*(set(slot.columns) for slot in above))))
+    if not rows or not columns:
+        raise SpecError(f"layer '{node.name}': its parents have no size in common")
+    if node.type == "Concatenate":
+        if node.view != len(node.output) - 1:
+            raise SpecError(
+                f"layer '{node.name}': 'dim' is {node.view}; only channels "
+                f"({len(node.output) - 1}) can be concatenated in a masked template"
+            )
+        return Slot(node, "concatenate", rows, columns, sum(slot.channels for slot in above))
+    shortcut = -1
+    for index, parent in enumerate(node.parents):
+        others = [other for other in node.parents if other != parent]
+        if others and all(parent in ancestors[other] for other in others):
+            shortcut = index
+    return Slot(node, "elementwise", rows, columns, above[0].channels, shortcut=shortcut)
+
+
+def _reshape(node: graph.Node, above: Slot) -> Slot:
+    shape = node.output
+    total = above.height * above.width * above.channels
+    if len(shape) == 2:
+        return Slot(node, "reshape", (1,), (1,), total)
+    if len(shape) != 4 or above.ragged:
+        raise SpecError(
+            f"layer '{node.name}': Reshape to {list(shape)} cannot be part of a masked template; "
+            "flattening, or a reshape to NHWC of a fixed size, can"
+        )
+    return Slot(node, "reshape", (shape[1],), (shape[2],), shape[3])
+
+
+def _slot(
+    node: graph.Node, layer: Any, above: list[Slot], ancestors: dict[str, set[str]], gain: float
+) -> Slot:
+    if node.type == "Input":
+        shape = (*node.output[:1], 1, 1, *node.output[1:]) if len(node.output) == 2 else node.output
+        if len(shape) != 4:
+            raise SpecError(f"layer '{node.name}': input {list(shape)} is not NHWC")
+        return Slot(node, "input", (shape[1],), (shape[2],), shape[3])
+    first = above[0]
+    kind = KINDS[node.type]
+    match kind:
+        case "convolution":
+            return _convolution(node, layer, first, gain)
+        case "dense":
+            return Slot(node, kind, (1,), (1,), node.view.out_features, gain=gain)
+        case "pool":
+            kernels = ((node.view.kernel[0],), (node.view.kernel[1],))
+            windows, rows, columns = _windows(node.view, first, kernels)
+            return Slot(node, kind, rows, columns, first.channels, windows)
+        case "concatenate" | "elementwise":
+            return _joined(node, above, ancestors)
+        case "reshape":
+            return _reshape(node, first)
+        case "head":
+            channels = first.channels if node.type == "Softmax" else 1
+            return Slot(node, kind, (1,), (1,), channels)
+        case "upsample":
+            rows = tuple(size * node.view[0] for size in first.rows)
+            columns = tuple(size * node.view[1] for size in first.columns)
+            return Slot(node, kind, rows, columns, first.channels)
+        case "deconvolution":
+            return _deconvolution(node, first)._replace(gain=gain)
+        case _:
+            return Slot(node, kind, first.rows, first.columns, first.channels)
+
+
+def make(network: Network) -> Template:
+    """Return the template of all variants of a given network.
+
+    Raises:
+      SpecError: If a layer cannot be executed, or not in a masked template.
+    """
+    nodes = graph.nodes(network)
+    layers = {layer.name: layer for layer in topological_order(network)}
+    gains = graph.initial_gains(nodes)
+    slots: dict[str, Slot] = {}
+    ancestors: dict[str, set[str]] = {}
+    for node in nodes:
+        above = [slots[parent] for parent in node.parents]
+        ancestors[node.name] = {node.name}.union(*(ancestors[p] for p in node.parents))
+        slots[node.name] = _slot(node, layers[node.name], above, ancestors, gains[node.name])
+    return Template(tuple(slots.values()), graph.logits_layer(network), network.name)
+
+
+def parameter_shapes(template: Template) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Return the shapes of every slot's parameters.
+
+    A convolution's roles: `kernel` [kh, kw, C, O] (its first position is also the pointwise part
+    of a separable one), `depthwise` [kh, kw, C], `reduce` [C, M], `spatial` [kh, kw, M, M],
+    `expand` [M, O]. A dense slot's `kernel` is [H, W, C, O].
+    """
+    slots = template.by_name()
+    found: dict[str, dict[str, tuple[int, ...]]] = {}
+    for slot in template.slots:
+        above = slots[slot.node.parents[0]] if slot.node.parents else slot
+        shapes = _parameters(slot, above)
+        if shapes:
+            found[slot.node.name] = shapes
+    return found
+
+
+def _parameters(slot: Slot, above: Slot) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    view = slot.node.view
+    if slot.kind in ("convolution", "depthwise") and slot.windows is not None:
+        size = (slot.windows[0].size, slot.windows[1].size)
+        shapes["kernel"] = (*size, above.channels, slot.channels)
+        if slot.kind == "depthwise":
+            shapes["kernel"] = (*size, slot.channels)
+        if slot.middle:
+            shapes["depthwise"] = (*size, above.channels)
+            shapes["reduce"] = (above.channels, slot.middle)
+            shapes["spatial"] = (*size, slot.middle, slot.middle)
+            shapes["expand"] = (slot.middle, slot.channels)
+    elif slot.kind == "dense":
+        shapes["kernel"] = (above.height, above.width, above.channels, slot.channels)
+    elif slot.kind == "deconvolution":
+        shapes["kernel"] = (*view.kernel, slot.channels, above.channels)
+    if shapes and view.use_bias:
+        shapes["bias"] = (slot.channels,)
+    if slot.kind == "normalization" or normalizes(slot):
+        shapes["scale"] = shapes["shift"] = (slot.channels,)
+    return shapes
+
+
+def normalizes(slot: Slot) -> bool:
+    """Return whether a slot has batch normalisation."""
+    if slot.kind == "normalization":
+        return True
+    return slot.node.type == "Convolution" and slot.node.view.normalizer is not None
+
+
+def parameter_total(template: Template) -> int:
+    """Return how many numbers one child's template parameters hold."""
+    return sum(
+        math.prod(shape)
+        for roles in parameter_shapes(template).values()
+        for shape in roles.values()
+    )

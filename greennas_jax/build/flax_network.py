@@ -1,0 +1,284 @@
+"""Network -> executable Flax module.
+
+The module is a pytree of parameters and the first argument of pure functions. Batch statistics
+are a dictionary threaded through by the caller; dropout takes an explicit key. A final Softmax or
+Sigmoid is left out: logits are its input, averaged over positions where there are several.
+
+Shapes: N images, H height, W width, C channels.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from greennas_jax.build import convolution, graph, operations
+from greennas_jax.spec import shapes as shape_rules
+from greennas_jax.spec.network import Network
+
+Statistics = dict[str, "Moments"]
+
+
+class Moments(NamedTuple):
+    """Running mean and variance of one batch normalisation: float32 [C] each."""
+
+    mean: jax.Array
+    variance: jax.Array
+
+
+class Normalization(nnx.Module):
+    """Batch normalisation (Ioffe and Szegedy 2015) with the statistics outside."""
+
+    def __init__(self, channels: int):
+        """Create unit scales and zero shifts for a number of channels."""
+        self.scale = nnx.Param(jnp.ones(channels))
+        self.shift = nnx.Param(jnp.zeros(channels))
+
+    def __call__(
+        self, values: jax.Array, moments: Moments, *, training: bool
+    ) -> tuple[jax.Array, Moments]:
+        """Return the normalised values and, in training, the updated statistics."""
+        if training:
+            axes = tuple(range(values.ndim - 1))
+            batch = Moments(values.mean(axes), values.var(axes))
+            moments = jax.tree.map(running, moments, batch)
+        else:
+            batch = moments
+        inverse = jax.lax.rsqrt(batch.variance + operations.BATCH_NORM_EPSILON) * self.scale[...]
+        return (values - batch.mean) * inverse + self.shift[...], moments
+
+
+def running(old: jax.Array, new: jax.Array) -> jax.Array:
+    """Return a running moment moved towards a batch's."""
+    momentum = operations.BATCH_NORM_MOMENTUM
+    return momentum * old + (1.0 - momentum) * jax.lax.stop_gradient(new)
+
+
+class Linear(nnx.Module):
+    """Kernel, bias and normalisation of a convolution, transposed convolution or inner product."""
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        fan_in: int,
+        outputs: int,
+        key: jax.Array,
+        *,
+        gain: float,
+        use_bias: bool,
+        normalize: bool,
+    ):
+        """Draw the kernel with standard deviation sqrt(gain / fan_in); biases are zero."""
+        scale = operations.initial_scale(fan_in, gain)
+        self.kernel = nnx.Param(scale * jax.random.normal(key, shape))
+        self.bias = nnx.Param(jnp.zeros(outputs)) if use_bias else None
+        self.normalization = Normalization(outputs) if normalize else None
+
+    def add_bias(self, values: jax.Array) -> jax.Array:
+        """Add the bias where there is one."""
+        return values if self.bias is None else values + self.bias[...]
+
+
+def _linear(node: graph.Node, key: jax.Array, gain: float) -> Linear:
+    view, channels = node.view, node.inputs[0][-1]
+    if node.type == "Convolution":
+        shape = (*view.kernel, channels // view.groups, view.out_channels)
+        fan_in, outputs = math.prod(shape[:3]), view.out_channels
+    elif node.type == "Deconvolution":
+        shape = (*view.kernel, view.out_channels, channels)
+        fan_in, outputs = math.prod(view.kernel) * channels, view.out_channels
+    else:
+        fan_in, outputs = math.prod(node.inputs[0][1:]), view.out_features
+        shape = (fan_in, outputs)
+    normalize = node.type == "Convolution" and view.normalizer is not None
+    return Linear(
+        shape, fan_in, outputs, key, gain=gain, use_bias=view.use_bias, normalize=normalize
+    )
+
+
+class FlaxNetwork(nnx.Module):
+    """A network's parameters and its static nodes.
+
+    Attributes:
+      modules: One module per node with parameters, in the nodes' order.
+      nodes: All nodes, parents first.
+      logits: Name of the node whose output are the logits.
+      method: How convolutions are computed.
+    """
+
+    def __init__(self, network: Network, key: jax.Array, *, convolution: convolution.Method):
+        """Draw the parameters of a network; see `build`."""
+        self.nodes = graph.nodes(network)
+        self.logits = graph.logits_layer(network)
+        self.method: convolution.Method = convolution
+        gains = graph.initial_gains(self.nodes)
+        modules = []
+        for index, node in enumerate(self.nodes):
+            if node.type in graph.WEIGHTED:
+                modules.append(_linear(node, jax.random.fold_in(key, index), gains[node.name]))
+            elif node.type == "BatchNorm":
+                modules.append(Normalization(node.output[-1]))
+        self.modules = nnx.List(modules)
+
+    def named_modules(self) -> dict[str, Linear | Normalization]:
+        """Return the modules by the names of their layers."""
+        owners = [n.name for n in self.nodes if n.type in (*graph.WEIGHTED, "BatchNorm")]
+        return dict(zip(owners, self.modules, strict=True))
+
+    def __call__(
+        self, images: jax.Array, statistics: Statistics, *, training: bool, key: jax.Array | None
+    ) -> tuple[jax.Array, Statistics]:
+        """Return logits and statistics; see `apply`."""
+        modules = self.named_modules()
+        statistics = dict(statistics)
+        values: dict[str, jax.Array] = {}
+        for index, node in enumerate(self.nodes):
+            inputs = [values[parent] for parent in node.parents]
+            if node.type == "Input":
+                out = images
+            elif node.name in modules:
+                out = _weighted(
+                    node, modules[node.name], inputs[0], statistics, training, self.method
+                )
+            elif node.type == "Dropout":
+                out = inputs[0]
+                if training and node.view < 1.0:
+                    if key is None:
+                        raise ValueError(f"layer '{node.name}': dropout in training needs a key")
+                    out = operations.drop(out, node.view, jax.random.fold_in(key, index))
+            else:
+                out = _weightless(node, inputs, self.method)
+            values[node.name] = operations.activate(node.activation, out)
+            if node.name == self.logits:
+                break
+        return operations.average_positions(values[self.logits]), statistics
+
+
+def _weighted(
+    node: graph.Node,
+    module: Linear | Normalization,
+    values: jax.Array,
+    statistics: Statistics,
+    training: bool,
+    method: convolution.Method,
+) -> jax.Array:
+    """Apply a layer with parameters, without its activation; statistics are updated in place."""
+    normalization = module
+    if isinstance(module, Linear):
+        values = module.add_bias(_product(node, module.kernel[...], values, method))
+        normalization = module.normalization
+    if isinstance(normalization, Normalization):
+        values, statistics[node.name] = normalization(
+            values, statistics[node.name], training=training
+        )
+    return values
+
+
+def _product(
+    node: graph.Node, kernel: jax.Array, values: jax.Array, method: convolution.Method
+) -> jax.Array:
+    view = node.view
+    if node.type == "InnerProduct":
+        return values.reshape(values.shape[0], -1) @ kernel
+    if node.type == "Convolution":
+        size = node.inputs[0][1:3]
+        pads = shape_rules.pad_amounts(view.padding, size, view.kernel, view.strides)
+        return convolution.convolve(
+            values, kernel, strides=view.strides, pads=pads, groups=view.groups, method=method
+        )
+    pads = shape_rules.pad_amounts(view.padding, view.output_size, view.kernel, view.strides)
+    return convolution.convolve_transposed(
+        values,
+        kernel,
+        strides=view.strides,
+        pads=pads,
+        output_size=view.output_size,
+        method=method,
+    )
+
+
+def _weightless(
+    node: graph.Node, inputs: list[jax.Array], method: convolution.Method
+) -> jax.Array:
+    """Apply a layer without parameters, without its activation."""
+    first = inputs[0]
+    match node.type:
+        case "Pooling" | "AvgPool":
+            view = node.view
+            size = node.inputs[0][1:3]
+            pads = shape_rules.pad_amounts(view.padding, size, view.kernel, view.strides)
+            pool = operations.average_pool if view.average else operations.max_pool
+            return pool(first, view.kernel, view.strides, pads, method)
+        case "Concatenate":
+            return jnp.concatenate(inputs, axis=node.view)
+        case "Elementwise":
+            return sum(inputs[1:], start=first)
+        case "Reshape":
+            return first.reshape(first.shape[0], *node.output[1:])
+        case "Softmax":
+            return jax.nn.softmax(operations.average_positions(first), axis=-1)
+        case "Sigmoid":
+            return jax.nn.sigmoid(first.reshape(first.shape[0], -1).mean(1, keepdims=True))
+        case "UpSampling2D":
+            return operations.upsample(first, node.view)
+        case "LRN":
+            return operations.local_response(first)
+        case _:
+            return first
+
+
+def build(
+    network: Network, key: jax.Array, *, convolution: convolution.Method = "lax"
+) -> FlaxNetwork:
+    """Return a network as a Flax module with freshly drawn parameters.
+
+    Args:
+      network: A network with one input.
+      key: Typed random key; kernels are normal with variance gain / fan in (He et al. 2015).
+      convolution: "lax" (XLA's own) or "im2col" (for compiled loops on a CPU).
+
+    Raises:
+      SpecError: If a layer cannot be executed.
+    """
+    return FlaxNetwork(network, key, convolution=convolution)
+
+
+def initial_statistics(module: FlaxNetwork) -> Statistics:
+    """Return zero means and unit variances for every batch normalisation of a module."""
+    found = {}
+    for name, part in module.named_modules().items():
+        normalization = part.normalization if isinstance(part, Linear) else part
+        if normalization is not None:
+            channels = normalization.scale[...].shape[0]
+            found[name] = Moments(jnp.zeros(channels), jnp.ones(channels))
+    return found
+
+
+def apply(
+    module: FlaxNetwork,
+    statistics: Statistics,
+    images: jax.Array,
+    *,
+    training: bool = False,
+    key: jax.Array | None = None,
+) -> tuple[jax.Array, Statistics]:
+    """Return logits and batch statistics.
+
+    Args:
+      module: From `build`.
+      statistics: From `initial_statistics` or the last step.
+      images: float32 [N, H, W, C]; any batch size.
+      training: Whether batch moments normalise and dropout drops.
+      key: Typed random key, needed for dropout in training.
+
+    Returns:
+      Logits float32 [N, classes] and the statistics, updated in training.
+    """
+    return module(images, statistics, training=training, key=key)
+
+
+def parameter_count(module: FlaxNetwork) -> int:
+    """Return how many numbers the module's parameters hold."""
+    return sum(leaf.size for leaf in jax.tree.leaves(module))

@@ -1,0 +1,169 @@
+"""A network as static, hashable nodes with resolved shapes: what an executable form walks."""
+
+from typing import Any, NamedTuple
+
+from greennas_jax.build import operations
+from greennas_jax.spec import layers as layer_views
+from greennas_jax.spec import shapes as shape_rules
+from greennas_jax.spec.network import Layer, Network, SpecError, sinks
+
+HEADS = ("Softmax", "Sigmoid")
+WEIGHTED = ("Convolution", "Deconvolution", "InnerProduct")
+
+
+class Deconvolution(NamedTuple):
+    """A transposed convolution's hyper-parameters; the kernel is [kh, kw, Cout, Cin]."""
+
+    kernel: tuple[int, int]
+    in_channels: int
+    out_channels: int
+    strides: tuple[int, int]
+    padding: layer_views.Padding
+    output_size: tuple[int, int]
+    use_bias: bool
+    activation: str | None
+
+
+class Node(NamedTuple):
+    """One layer, ready to execute.
+
+    Attributes:
+      name: The layer's name.
+      type: The layer's type.
+      parents: Names of the nodes it reads.
+      view: The typed view of its attributes, where its type has one.
+      inputs: Shapes it reads; the batch is the spec's.
+      output: Shape it writes.
+      activation: Its own activation, or None.
+    """
+
+    name: str
+    type: str
+    parents: tuple[str, ...]
+    view: Any
+    inputs: tuple[tuple[int, ...], ...]
+    output: tuple[int, ...]
+    activation: str | None
+
+
+def _deconvolution(layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> Deconvolution:
+    kernel = layer_views.integers(layer, "filter", 4)
+    output = layer_views.integers(layer, "output_shape", 4)
+    strides = layer_views.integers(layer, "strides", 4)
+    if kernel[3] != inputs[0][-1] or kernel[2] != output[3]:
+        raise SpecError(
+            f"layer '{layer.name}': filter {kernel} does not lead from {inputs[0][-1]} input to "
+            f"{output[3]} output channels; [kh, kw, {output[3]}, {inputs[0][-1]}] needed"
+        )
+    padding = layer_views.padding(layer)
+    sizes = shape_rules.window_output(
+        layer, tuple(output), (kernel[0], kernel[1]), (strides[1], strides[2]), padding
+    )
+    if sizes != inputs[0][1:3]:
+        raise SpecError(
+            f"layer '{layer.name}': 'output_shape' {output} would come from an input of "
+            f"{list(sizes)}, not {list(inputs[0][1:3])}"
+        )
+    return Deconvolution(
+        kernel=(kernel[0], kernel[1]),
+        in_channels=kernel[3],
+        out_channels=kernel[2],
+        strides=(strides[1], strides[2]),
+        padding=padding,
+        output_size=(output[1], output[2]),
+        use_bias=bool(layer.attributes.get("use_bias", True)),
+        activation=layer_views.activation(layer),
+    )
+
+
+def _check(layer: Layer, shapes: shape_rules.Shapes) -> None:
+    if layer.type not in layer_views.KNOWN_TYPES:
+        raise SpecError(
+            f"layer '{layer.name}': type '{layer.type}' cannot be executed; allowed: "
+            + ", ".join(layer_views.KNOWN_TYPES)
+        )
+    if layer.type == "Softmax" and shapes.output[-1] != shapes.inputs[0][-1]:
+        raise SpecError(
+            f"layer '{layer.name}': 'num_classes' is {shapes.output[-1]}, but its input has "
+            f"{shapes.inputs[0][-1]} features; the two must agree to be executed"
+        )
+
+
+def _view(layer: Layer, shapes: shape_rules.Shapes) -> Any:
+    match layer.type:
+        case "Convolution":
+            view = layer_views.convolution(layer)
+            return view._replace(in_channels=shapes.inputs[0][-1])
+        case "Pooling" | "AvgPool":
+            return layer_views.pool(layer)
+        case "InnerProduct":
+            return layer_views.inner_product(layer)
+        case "Deconvolution":
+            return _deconvolution(layer, shapes.inputs)
+        case "Dropout":
+            return layer_views.keep_probability(layer)
+        case "UpSampling2D":
+            return tuple(layer_views.integers(layer, "ksize", 4)[1:3])
+        case "Concatenate":
+            return layer.attributes.get("dim", len(shapes.output) - 1)
+        case _:
+            return None
+
+
+def nodes(network: Network) -> tuple[Node, ...]:
+    """Return the executable nodes of a network, parents first.
+
+    Raises:
+      SpecError: If a layer's type or attributes cannot be executed.
+    """
+    layers = network.by_name()
+    found = []
+    for name, shapes in shape_rules.infer(network).items():
+        layer = layers[name]
+        _check(layer, shapes)
+        default = "relu" if layer.type == "ReLU" else None
+        found.append(
+            Node(
+                name,
+                layer.type,
+                layer.parents,
+                _view(layer, shapes),
+                shapes.inputs,
+                shapes.output,
+                layer_views.activation(layer, default),
+            )
+        )
+    if sum(node.type == "Input" for node in found) != 1:
+        raise SpecError(f"network '{network.name}' has several inputs; one can be executed")
+    return tuple(found)
+
+
+def output_layer(network: Network) -> str:
+    """Return the name of the layer that a network is for.
+
+    Nothing may read it. Among several such layers a Softmax or Sigmoid comes first, then the last
+    one in the file (side exits and dead ends stand before the main one).
+    """
+    ends = sinks(network)
+    heads = [layer for layer in ends if layer.type in HEADS]
+    return (heads or ends)[-1].name
+
+
+def logits_layer(network: Network) -> str:
+    """Return the name of the layer whose output the final Softmax or Sigmoid reads, or the end."""
+    layers = network.by_name()
+    name = output_layer(network)
+    while layers[name].type in HEADS:
+        name = layers[name].parents[0]
+    return name
+
+
+def initial_gains(nodes: tuple[Node, ...]) -> dict[str, float]:
+    """Return for each node the variance gain that its activation, or its readers', asks for."""
+    rectifying = {
+        parent for node in nodes if node.type == "ReLU" for parent in node.parents
+    }
+    return {
+        node.name: operations.gain("relu" if node.name in rectifying else node.activation)
+        for node in nodes
+    }

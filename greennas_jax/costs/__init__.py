@@ -1,0 +1,1 @@
+"""Time, power and energy of a network on a device."""

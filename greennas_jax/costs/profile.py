@@ -1,0 +1,209 @@
+"""The figures of one network on one device, per layer and in total, as JSON values."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from greennas_jax.costs import counts, layer_table, memory, paleo, passes, power
+from greennas_jax.costs.devices import Device
+from greennas_jax.costs.layer_table import LayerTable, Operation
+from greennas_jax.costs.paleo import LayerTimes
+from greennas_jax.costs.settings import CostSettings
+from greennas_jax.spec import shapes as shape_rules
+from greennas_jax.spec.network import Layer, Network
+from greennas_jax.spec.shapes import Shapes
+
+SCHEMA = "greennas.profile/1"
+
+Columns = dict[str, np.ndarray]
+Reasons = dict[str, str]
+
+_PASSES = ("forward", "backward_data", "backward_filter")
+
+
+def profile(
+    network: Network, device: Device, settings: CostSettings, batch_size: int | None = None
+) -> dict[str, Any]:
+    """Return a network's profile, `greennas.profile/1`.
+
+    Times of all passes are given in either mode; `time_ms`, `flops`, `bytes`, power and energy are
+    those of the passes that the mode makes. A figure nobody knows is None, and `reasons` says why.
+
+    Args:
+      network: The network.
+      device: The device.
+      settings: What is costed, and by which rules.
+      batch_size: Replaces the batch size of every input where given.
+
+    Raises:
+      SpecError: If the network's shapes disagree.
+      ValueError: If the batch size is not positive, or the original Paleo is to be reproduced and
+        refuses a layer.
+    """
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; allowed: whole numbers from 1")
+    compat = "paleo" if settings.compat == "paleo" else None
+    shapes = shape_rules.infer(network, batch_size, compat=compat)
+    by_name = network.by_name()
+    layers = [by_name[name] for name in shapes]
+    table = layer_table.from_network(network, batch_size=batch_size, compat=compat)
+    paleo.check(table, settings, tuple(shapes))
+    times = paleo.times(table, device, settings)
+    columns = _columns(table, times, device, settings)
+    reasons: Reasons = {}
+    batch = shape_rules.batch_size(shapes)
+    totals = _totals(columns, table, device, settings, batch, reasons)
+    totals["peak_memory_bytes"] = _number(memory.peak_bytes(layers, table, settings))
+    provenance = _provenance(device, settings)
+    return {
+        "schema": SCHEMA,
+        "network": network.name,
+        "device": device.name,
+        "batch_size": batch,
+        "mode": settings.mode,
+        "settings": {
+            "ppp_comp": settings.ppp_comp,
+            "ppp_comm": settings.ppp_comm,
+            "conv_algorithm": settings.conv_algorithm,
+            "power": settings.power,
+            "compat": settings.compat,
+        },
+        "totals": totals,
+        "layers": _layers(layers, shapes, columns, provenance, reasons),
+        "coverage": _coverage(layers, table, columns, settings),
+        "provenance": provenance,
+        "sources": dict(device.sources),
+        "reasons": reasons,
+    }
+
+
+def _columns(
+    table: LayerTable, times: LayerTimes, device: Device, settings: CostSettings
+) -> Columns:
+    """Return every per-layer figure [L], NaN where it is not known."""
+    work = paleo.work(table, settings)
+    time = paleo.of_mode(times, settings.mode)
+    columns = {
+        "flops": passes.flops(work, settings.mode),
+        "bytes": passes.bytes_moved(work, settings.mode),
+        "parameters": counts.parameters(table, settings),
+    }
+    for name in _PASSES:
+        for kind in ("compute", "memory"):
+            columns[f"{name}_{kind}_ms"] = getattr(times, f"{name}_{kind}")
+    columns |= {
+        "time_ms": time,
+        "forward_ms": times.forward,
+        "backward_ms": times.backward,
+        "update_ms": times.update,
+    }
+    energy = np.full_like(time, np.nan)
+    if device.power_known:
+        energy = power.energy(table, times, device, settings)
+    busy = time > 0
+    columns["power_w"] = np.where(busy, 1000 * energy / np.where(busy, time, 1.0), 0.0 * energy)
+    columns["energy_j"] = energy
+    return columns
+
+
+def _totals(
+    columns: Columns,
+    table: LayerTable,
+    device: Device,
+    settings: CostSettings,
+    batch: int,
+    reasons: Reasons,
+) -> dict[str, Any]:
+    """Return the sums of the layers; power is energy over time."""
+    summed = ("time_ms", "forward_ms", "backward_ms", "update_ms", "flops", "bytes", "parameters")
+    # Left to right, as the original adds.
+    found = {name: float(np.add.accumulate(columns[name])[-1]) for name in summed}
+    energy = float(columns["energy_j"].sum())
+    if settings.compat == "paleo":
+        found["update_ms"] = paleo.update_time(found["parameters"], device)
+        if settings.mode == "training":
+            forward_backward = found["forward_ms"] + found["backward_ms"]
+            found["time_ms"] = forward_backward + found["update_ms"]
+    found["energy_j"] = energy
+    found["energy_per_example_j"] = energy / batch
+    found["power_w"] = 1000 * energy / found["time_ms"] if found["time_ms"] > 0 else 0.0 * energy
+    if math.isnan(energy):
+        reasons["power"] = (
+            f"power and energy are not known: device '{device.name}' states neither "
+            "'tdp_w' nor 'static_w'"
+        )
+    if math.isnan(found["backward_ms"]):
+        reasons["backward"] = (
+            "Paleo stops at a gradient whose shape differs from what it is the gradient of; "
+            "without 'compat' it is costed"
+        )
+    return {name: _number(value) for name, value in found.items()}
+
+
+def _number(value: float) -> int | float | None:
+    """Return a JSON number: whole where it is, None where it is not known."""
+    number = float(value)
+    if math.isnan(number):
+        return None
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def _layers(
+    layers: Sequence[Layer],
+    shapes: Mapping[str, Shapes],
+    columns: Columns,
+    provenance: str,
+    reasons: Reasons,
+) -> list[dict[str, Any]]:
+    """Return one record per layer, in topological order."""
+    records = []
+    reason = "; ".join(reasons.values())
+    for index, layer in enumerate(layers):
+        inputs, output = shapes[layer.name]
+        figures = {name: _number(column[index]) for name, column in columns.items()}
+        several = len(layer.parents) > 1
+        record = {
+            "name": layer.name,
+            "type": layer.type,
+            "input_shape": [list(shape) for shape in inputs] if several else list(inputs[0]),
+            "output_shape": list(output),
+            **figures,
+            "provenance": provenance,
+        }
+        if None in figures.values():
+            record["reason"] = reason
+        records.append(record)
+    return records
+
+
+def _coverage(
+    layers: Sequence[Layer], table: LayerTable, columns: Columns, settings: CostSettings
+) -> dict[str, list[dict[str, str]]]:
+    """Return the layers that cost nothing, and those that the model does not really describe."""
+    free, outside = [], []
+    for index, layer in enumerate(layers):
+        named = {"name": layer.name, "type": layer.type}
+        if columns["time_ms"][index] == 0:
+            free.append(named)
+        unknown = int(table.operation[index]) == Operation.UNKNOWN
+        if unknown and settings.compat is None:
+            outside.append(
+                named | {"reason": "type not known; assumed to read and write its tensor once"}
+            )
+        if settings.compat == "paleo" and table.groups[index] > 1:
+            outside.append(named | {"reason": "Paleo ignores groups"})
+    return {"zero_cost_layers": free, "out_of_range_layers": outside}
+
+
+def _provenance(device: Device, settings: CostSettings) -> str:
+    """Return where the figures come from: model, device, coefficients."""
+    rules = "as published" if settings.compat == "paleo" else "corrected"
+    time = f"predicted: Paleo's model {rules}, device '{device.name}'"
+    if not device.power_known:
+        return time
+    assumed = device.assumptions
+    if not assumed:
+        return f"{time}; energy predicted: physical model, the device's coefficients"
+    return f"{time}; energy predicted from assumed coefficients: {', '.join(assumed)}"

@@ -1,0 +1,49 @@
+"""What is costed: inference or training, at which share of the peak, by which rules."""
+
+import dataclasses
+from typing import Any
+
+MODES = ("inference", "training")
+COMPATIBILITIES = (None, "paleo")
+CONV_ALGORITHMS = ("gemm",)
+POWER_MODELS = ("physical",)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CostSettings:
+    """Settings of every cost function; static, hashable.
+
+    Attributes:
+      mode: "inference" (the forward pass) or "training" (forward, backward and update).
+      ppp_comp: Platform percent of peak of computation and device memory, as a fraction (Paleo:
+        memory time is divided by the share of computation).
+      ppp_comm: Platform percent of peak of the network between devices, as a fraction.
+      compat: "paleo" reproduces the original's figures, mistakes included; None puts them right.
+      conv_algorithm: How convolutions are computed.
+      power: Which power model gives the energy.
+    """
+
+    mode: str = "inference"
+    ppp_comp: float = 1.0
+    ppp_comm: float = 1.0
+    compat: str | None = None
+    conv_algorithm: str = "gemm"
+    power: str = "physical"
+
+    def __post_init__(self):
+        _one_of("mode", self.mode, MODES)
+        _one_of("compat", self.compat, COMPATIBILITIES)
+        _one_of("conv_algorithm", self.conv_algorithm, CONV_ALGORITHMS)
+        _one_of("power", self.power, POWER_MODELS)
+        for name in ("ppp_comp", "ppp_comm"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+                raise ValueError(
+                    f"{name} is {value!r}; allowed: a fraction of the peak, above 0 and at most 1"
+                )
+
+
+def _one_of(name: str, value: Any, allowed: tuple) -> None:
+    if value not in allowed:
+        listed = ", ".join("none" if choice is None else choice for choice in allowed)
+        raise ValueError(f"{name} is {value!r}; allowed: {listed}")

@@ -1,0 +1,137 @@
+"""FLOPs and memory traffic of every layer, counted from the tensors a layer really moves.
+
+Shapes: L layers. in and out are elements of the tensors read and written, w the weights. A tensor
+is read or written once per pass, unpadded, at 4 bytes per element.
+
+Convolution, inner product (forward; data and filter gradient have the same FLOPs):
+  FLOPs 2 kh kw (Cin/g) oh ow Cout N; bytes 4 (in + w + out) in each of the three passes: the data
+  gradient reads dout and w and writes din, the filter gradient reads in and dout and writes dw.
+Deconvolution: the same with the roles of in and out exchanged in the FLOPs, 2 kh kw Cin Cout ih iw
+N.
+Behind them, in the same layer: bias and activation together read and write the output once, plus
+the bias: 4 (2 out + Cout). Batch normalisation 4 (2 out + 4 Cout) in inference (mean, variance,
+scale, offset); 4 (3 out + 4 Cout) in training (statistics first). Backward: an activation reads
+the output and dout and writes the gradient, 4 x 3 out; a bias alone reads dout, 4 out; batch
+normalisation reads its input and dout twice and writes the gradient, 4 x 5 out. They are charged
+to the filter gradient, for they are due even where no data gradient is.
+Pooling: 2 kh kw C oh ow N FLOPs (Paleo's count) in both directions.
+Everything else is traffic only: `TRAFFIC` and `TRAINING_TRAFFIC` give the tensors moved.
+A layer that reads a source has no data gradient.
+Update, SGD with momentum: 4 FLOPs per parameter; weight, gradient and momentum are read, weight
+and momentum written, 4 x 5 bytes per parameter.
+"""
+
+import numpy as np
+
+from greennas_jax.costs import counts, layer_table
+from greennas_jax.costs.layer_table import LayerTable, Operation
+from greennas_jax.costs.passes import Operand, Pass, Work
+from greennas_jax.costs.settings import CostSettings
+
+Array = layer_table.Array
+BYTES = layer_table.BYTES_PER_ELEMENT
+
+# Multiples of (input, output) elements moved by (the forward pass, the data gradient).
+TRAFFIC = {
+    Operation.INPUT: ((0, 0), (0, 0)),
+    Operation.CONVOLUTION: ((1, 1), (1, 1)),
+    Operation.DECONVOLUTION: ((1, 1), (1, 1)),
+    Operation.INNER_PRODUCT: ((1, 1), (1, 1)),
+    # The gradient of a maximum also reads where it was found.
+    Operation.POOLING: ((1, 1), (1, 2)),
+    Operation.AVERAGE_POOLING: ((1, 1), (1, 1)),
+    # At inference the identity; its gradient reads a mask of one byte per element.
+    Operation.DROPOUT: ((0, 0), (1.25, 1)),
+    Operation.CONCATENATE: ((1, 1), (1, 1)),
+    Operation.ELEMENTWISE: ((1, 1), (1, 1)),
+    # A view.
+    Operation.RESHAPE: ((0, 0), (0, 0)),
+    # These four gradients also read what the forward pass kept.
+    Operation.SOFTMAX: ((1, 1), (1, 2)),
+    Operation.SIGMOID: ((1, 1), (1, 2)),
+    Operation.RELU: ((1, 1), (1, 2)),
+    Operation.LRN: ((1, 1), (2, 2)),
+    Operation.UPSAMPLING: ((1, 1), (1, 1)),
+    # Its input and dout twice (sums, then values), the gradient once.
+    Operation.BATCH_NORM: ((1, 1), (3, 2)),
+    # A type nobody described is assumed to read its input once and write its output once.
+    Operation.UNKNOWN: ((1, 1), (1, 1)),
+}
+TRAINING_TRAFFIC = {
+    **TRAFFIC,
+    Operation.DROPOUT: ((1.25, 1), (1.25, 1)),
+    Operation.BATCH_NORM: ((2, 1), (3, 2)),
+}
+
+
+def _tensors_moved(table: LayerTable, mode: str) -> tuple[Array, Array]:
+    """Return elements that the forward pass and the data gradient move, weights aside [L]."""
+    xp = table.namespace
+    multiples = TRAFFIC if mode == "inference" else TRAINING_TRAFFIC
+    columns = np.array([multiples[operation] for operation in Operation], dtype=np.float64)
+    of_row = xp.asarray(columns, dtype=table.batch.dtype)[table.operation]
+    elements = table.input_elements, table.output_elements
+    forward = of_row[..., 0, 0] * elements[0] + of_row[..., 0, 1] * elements[1]
+    backward = of_row[..., 1, 0] * elements[0] + of_row[..., 1, 1] * elements[1]
+    return forward, backward
+
+
+def _flops(table: LayerTable, mode: str) -> tuple[Array, Array, Array]:
+    """Return FLOPs of the forward pass, the data gradient and the filter gradient [L]."""
+    xp = table.namespace
+    window = 2 * table.kernel_height * table.kernel_width
+    transposed = table.is_any(Operation.DECONVOLUTION)
+    pixels = table.batch * xp.where(
+        transposed, table.in_height * table.in_width, table.out_height * table.out_width
+    )
+    product = window * pixels * table.filter_channels * table.out_channels
+    product = xp.where(table.is_any(*counts.WEIGHTED), product, 0.0)
+    pooled = xp.where(
+        table.is_any(Operation.POOLING, Operation.AVERAGE_POOLING),
+        window * table.output_elements,
+        0.0,
+    )
+    dropped = xp.where(table.is_any(Operation.DROPOUT), table.output_elements, 0.0)
+    forward = product + pooled + (dropped if mode == "training" else 0.0)
+    return forward, product + pooled + dropped, product
+
+
+def _behind(table: LayerTable, mode: str) -> tuple[Array, Array]:
+    """Return elements moved by bias, activation and normalisation, forward and backward [L]."""
+    xp = table.namespace
+    out = xp.where(table.is_any(*counts.WEIGHTED), table.output_elements, 0.0)
+    fused = (table.bias + table.activation) > 0
+    statistics = 4 * counts.normalized_channels(table)
+    forward = 2 * out * fused + table.bias * table.out_channels + statistics
+    forward = forward + (2 if mode == "inference" else 3) * out * table.normalizer
+    bias_alone = table.bias * (1 - table.activation)
+    backward = out * (3 * table.activation + bias_alone + 5 * table.normalizer)
+    return forward, backward + table.bias * table.out_channels
+
+
+def _pass(flops: Array, size: Array) -> Pass:
+    return Pass(flops, (Operand(size, size > 0),))
+
+
+def work(table: LayerTable, settings: CostSettings) -> Work:
+    """Return FLOPs and bytes of every pass [L].
+
+    Args:
+      table: Layers [L].
+      settings: `mode` decides what batch normalisation and dropout do in the forward pass.
+    """
+    xp = table.namespace
+    weights = counts.weights(table)
+    weighted = table.is_any(*counts.WEIGHTED)
+    forward, backward = _tensors_moved(table, settings.mode)
+    behind, behind_backward = _behind(table, settings.mode)
+    forward_flops, data_flops, filter_flops = _flops(table, settings.mode)
+    gradient = 1 - table.reads_input
+    parameters = counts.parameters(table, settings)
+    tensors = xp.where(weighted, table.input_elements + table.output_elements, 0.0)
+    return Work(
+        forward=_pass(forward_flops, BYTES * (forward + weights + behind)),
+        backward_data=_pass(data_flops * gradient, BYTES * (backward + weights) * gradient),
+        backward_filter=_pass(filter_flops, BYTES * (tensors + weights + behind_backward)),
+        update=_pass(4 * parameters, 5 * BYTES * parameters),
+    )

@@ -1,0 +1,1 @@
+"""The learned embedding and the search in it."""

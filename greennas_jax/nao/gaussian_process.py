@@ -1,0 +1,176 @@
+"""Gaussian process on a few labelled architectures: accuracy with calibrated uncertainty.
+
+Kernel: s^2 exp(-|x - y|^2 / 2 l^2 O) + b^2 x.y / O + noise (Rasmussen and Williams 2006, chapters
+2 and 5), hyper-parameters at the maximum of marginal likelihood x prior. Labels are padded to a
+fixed number, so nothing recompiles as they come in.
+
+Shapes: N labels (padded), O features, M queries.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+STEPS = 150
+
+
+class HyperPrior:
+    """Mean and standard deviation of the log-normal priors, targets being standardised."""
+
+    LENGTH = (0.5, 0.7)
+    SIGNAL = (0.0, 0.7)
+    LINEAR = (-0.5, 0.7)
+    NOISE = (-1.5, 0.5)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """Observed architectures.
+
+    Attributes:
+      features: Float [N, O].
+      targets: Float [N], accuracy on the scale of `Warp`.
+      repeats: Float [N], trainings averaged in a target; 0 where padded.
+    """
+
+    features: jax.Array
+    targets: jax.Array
+    repeats: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Posterior:
+    """A fitted process: what `predict` needs."""
+
+    features: jax.Array
+    weights: jax.Array
+    factor: jax.Array
+    present: jax.Array
+    hyper: jax.Array
+    mean: jax.Array
+    spread: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Warp:
+    """The scale accuracies are modelled on: -log(ceiling - accuracy), or themselves.
+
+    Differences near the best then count for more than those among bad architectures. An infinite
+    ceiling leaves the values as they are.
+    """
+
+    ceiling: float
+
+    def forward(self, accuracy: np.ndarray) -> np.ndarray:
+        """Return the modelled scale of accuracies (fractions of 1)."""
+        if np.isinf(self.ceiling):
+            return np.asarray(accuracy, float)
+        return -np.log(np.maximum(self.ceiling - np.asarray(accuracy, float), 1e-4))
+
+    def backward(self, value: np.ndarray) -> np.ndarray:
+        """Return the accuracies of modelled values."""
+        if np.isinf(self.ceiling):
+            return np.asarray(value, float)
+        return self.ceiling - np.exp(-np.asarray(value, float))
+
+
+def warp_for(accuracies: np.ndarray, noise: float) -> Warp:
+    """Return the warp for observed accuracies with a given standard deviation of one training."""
+    return Warp(float(np.max(accuracies)) + 2 * max(noise, 0.002))
+
+
+def _kernel(first: jax.Array, second: jax.Array, hyper: jax.Array) -> jax.Array:
+    outputs = first.shape[1]
+    length, signal, linear = jnp.exp(hyper[0]), jnp.exp(2 * hyper[1]), jnp.exp(2 * hyper[2])
+    dots = first @ second.T / outputs
+    squares = (first**2).mean(1)[:, None] + (second**2).mean(1)[None] - 2 * dots
+    return signal * jnp.exp(-0.5 * jnp.maximum(squares, 0) / length**2) + linear * dots
+
+
+def _covariance(labels: Labels, hyper: jax.Array) -> jax.Array:
+    present = labels.repeats > 0
+    both = present[:, None] & present[None]
+    kernel = jnp.where(both, _kernel(labels.features, labels.features, hyper), 0.0)
+    noise = jnp.exp(2 * hyper[3]) / jnp.maximum(labels.repeats, 1) + 1e-4
+    return kernel + jnp.diag(jnp.where(present, noise, 1.0))
+
+
+def _negative_log_posterior(hyper: jax.Array, labels: Labels, targets: jax.Array) -> jax.Array:
+    factor = jnp.linalg.cholesky(_covariance(labels, hyper))
+    solved = jax.scipy.linalg.solve_triangular(factor, targets, lower=True)
+    fit = 0.5 * jnp.sum(solved**2) + jnp.sum(jnp.log(jnp.diagonal(factor)))
+    priors = jnp.asarray(
+        [HyperPrior.LENGTH, HyperPrior.SIGNAL, HyperPrior.LINEAR, HyperPrior.NOISE]
+    )
+    return fit + 0.5 * jnp.sum(((hyper - priors[:, 0]) / priors[:, 1]) ** 2)
+
+
+@functools.partial(jax.jit, static_argnames=("steps",))
+def fit(labels: Labels, *, steps: int = STEPS) -> Posterior:
+    """Fit hyper-parameters and return the posterior.
+
+    Args:
+      labels: Padded labels; at least two must be present.
+      steps: Steps of Adam on the log posterior.
+    """
+    present = labels.repeats > 0
+    count = jnp.maximum(present.sum(), 1)
+    mean = jnp.sum(jnp.where(present, labels.targets, 0)) / count
+    centred = jnp.where(present, labels.targets - mean, 0)
+    spread = jnp.maximum(jnp.sqrt(jnp.sum(centred**2) / count), 1e-3)
+    targets = centred / spread
+    transform = optax.adam(0.1)
+
+    def step(carry, _):
+        hyper, state = carry
+        grads = jax.grad(_negative_log_posterior)(hyper, labels, targets)
+        updates, state = transform.update(grads, state)
+        return (jnp.clip(hyper + updates, -4.0, 3.0), state), None
+
+    start = jnp.asarray(
+        [HyperPrior.LENGTH[0], HyperPrior.SIGNAL[0], HyperPrior.LINEAR[0], HyperPrior.NOISE[0]]
+    )
+    (hyper, _), _ = jax.lax.scan(step, (start, transform.init(start)), None, length=steps)
+    factor = jnp.linalg.cholesky(_covariance(labels, hyper))
+    weights = jax.scipy.linalg.cho_solve((factor, True), targets)
+    return Posterior(labels.features, weights, factor, present, hyper, mean, spread)
+
+
+def _cross(posterior: Posterior, features: jax.Array) -> jax.Array:
+    cross = _kernel(features, posterior.features, posterior.hyper)
+    return jnp.where(posterior.present[None], cross, 0.0)
+
+
+def predict(posterior: Posterior, features: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return mean and standard deviation [M] of the noise-free value at features [M, O]."""
+    cross = _cross(posterior, features)
+    solved = jax.scipy.linalg.solve_triangular(posterior.factor, cross.T, lower=True)
+    prior = jnp.exp(2 * posterior.hyper[1]) + jnp.exp(2 * posterior.hyper[2]) * (features**2).mean(
+        1
+    )
+    variance = jnp.maximum(prior - jnp.sum(solved**2, axis=0), 1e-6)
+    mean = posterior.mean + posterior.spread * (cross @ posterior.weights)
+    return mean, posterior.spread * jnp.sqrt(variance)
+
+
+def joint(posterior: Posterior, features: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return mean [M] and covariance [M, M] of the noise-free values at features [M, O]."""
+    cross = _cross(posterior, features)
+    solved = jax.scipy.linalg.solve_triangular(posterior.factor, cross.T, lower=True)
+    covariance = _kernel(features, features, posterior.hyper) - solved.T @ solved
+    mean = posterior.mean + posterior.spread * (cross @ posterior.weights)
+    return mean, posterior.spread**2 * covariance
+
+
+def noise(posterior: Posterior) -> jax.Array:
+    """Return the fitted standard deviation of one training, on the modelled scale."""
+    return posterior.spread * jnp.exp(posterior.hyper[3])
+
+
+predict_jit = jax.jit(predict)

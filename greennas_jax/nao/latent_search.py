@@ -1,0 +1,174 @@
+"""Gradient ascent in the embedding: move, decode, re-encode, from many starts at once.
+
+Two paths carry the gradient of the acquisition to an embedding z: the heads on z itself, and the
+decoder (at a temperature) -> relaxed cost of its token probabilities -> the same probabilities
+embedded again -> heads. Every step moves z by about one edit's distance, decodes it greedily and
+re-encodes the tokens; where the tokens did not change, the step grows until they do (Luo et al.
+2018, section 3.4).
+
+Shapes: R starts, N steps, T tokens, V vocabulary, S steps of the embedding, D its width, O outputs.
+"""
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from greennas_jax.nao import acquisition, encoder
+from greennas_jax.nao import model as models
+from greennas_jax.nao.acquisition import Goal
+from greennas_jax.nao.gaussian_process import Posterior
+from greennas_jax.nao.model import Model
+from greennas_jax.spaces import factors as cost_factors
+
+PATHS = ("both", "heads", "relaxed", "none")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LatentConfig:
+    """How the embedding is searched.
+
+    Attributes:
+      restarts: Starts R moved at once.
+      steps: Gradient steps N.
+      sizes: Step sizes in edit distances; the starts share them out.
+      growth: Factor on a step that changed no token.
+      temperature: Of the decoder, for the gradient's sake.
+      paths: Which gradients are followed: `both`, `heads`, `relaxed`; `none` moves at random.
+    """
+
+    restarts: int = 96
+    steps: int = 16
+    sizes: tuple[float, ...] = (0.7, 1.0, 1.5)
+    growth: float = 1.5
+    temperature: float = 2.0
+    paths: str = "both"
+
+    def __post_init__(self):
+        if self.paths not in PATHS:
+            raise ValueError(f"paths is {self.paths!r}; allowed: {', '.join(PATHS)}")
+        if min(self.restarts, self.steps, len(self.sizes)) < 1 or min(self.sizes) <= 0:
+            raise ValueError("restarts, steps and sizes must be positive")
+
+
+class CostHead(NamedTuple):
+    """Where the heads predict the searched cost, and how to undo its standardising.
+
+    Attributes:
+      index: Which of the O outputs is the log cost.
+      mean: Mean of the log cost over the pool.
+      spread: Standard deviation of the log cost over the pool.
+    """
+
+    index: jax.Array | int
+    mean: jax.Array | float
+    spread: jax.Array | float
+
+
+class Visited(NamedTuple):
+    """Architectures the ascent came by.
+
+    Attributes:
+      tokens: int32 [N, R, T], decoded after every step.
+      predicted: Float [N, R], log cost the heads saw where the step ended, before decoding.
+    """
+
+    tokens: jax.Array
+    predicted: jax.Array
+
+
+def edit_distance(model: Model, tokens: jax.Array, edited: jax.Array) -> jax.Array:
+    """Return the mean distance in the embedding between [B, T] strings and their edits."""
+    difference = models.embed(model, tokens) - models.embed(model, edited)
+    return jnp.mean(jnp.sqrt(jnp.sum(difference**2, axis=(1, 2)) + 1e-12))
+
+
+def _worth(model, posterior, factors, goal, head, embedding, config: LatentConfig) -> jax.Array:
+    """Return the summed acquisition of embeddings [R, S, D] along the chosen paths."""
+    total = jnp.zeros(())
+    if config.paths in ("both", "heads"):
+        outputs = model.heads(embedding)
+        log_cost = head.mean + head.spread * outputs[:, head.index]
+        total += acquisition.worth_at(posterior, outputs, log_cost, goal).sum()
+    if config.paths in ("both", "relaxed"):
+        probabilities = model.decoder.generate(embedding, config.temperature)
+        relaxed = jax.vmap(lambda rows: cost_factors.relaxed(factors, rows)[0])(probabilities)
+        outputs = model.heads(model.encoder(probabilities))
+        log_cost = jnp.log(jnp.maximum(relaxed, 1e-30))
+        total += acquisition.worth_at(posterior, outputs, log_cost, goal).sum()
+    return total
+
+
+def _tangent(embedding: jax.Array, gradient: jax.Array) -> jax.Array:
+    """Return the gradient's part along the unit spheres, of unit length over all steps."""
+    radial = jnp.sum(gradient * embedding, axis=-1, keepdims=True)
+    tangent = jnp.nan_to_num(gradient - radial * embedding)
+    return tangent * jax.lax.rsqrt(jnp.sum(tangent**2, axis=(1, 2), keepdims=True) + 1e-20)
+
+
+@functools.partial(jax.jit, static_argnames=("config",))
+def ascend(
+    model: Model,
+    posterior: Posterior,
+    factors: cost_factors.Factors,
+    goal: Goal,
+    head: CostHead,
+    starts: jax.Array,
+    distance: jax.Array,
+    key: jax.Array,
+    *,
+    config: LatentConfig,
+) -> Visited:
+    """Move R starts through the embedding and return every architecture they decode to.
+
+    Args:
+      model: A trained model.
+      posterior: The accuracy model on the head outputs.
+      factors: The searched cost alone (K = 1), any unit.
+      goal: Threshold and best log cost, in the same unit as `factors`.
+      head: The head that predicts the log cost.
+      starts: int32 [R, T].
+      distance: One edit's distance in the embedding.
+      key: Random key, for `paths="none"` and to part starts that are alike.
+      config: How to search.
+    """
+    sizes = np.resize(np.asarray(config.sizes, np.float32), starts.shape[0])[:, None, None]
+    gradient = jax.grad(_worth, argnums=5)
+
+    def step(carry, step_key):
+        embedding, tokens, stretch = carry
+        noise = jax.random.normal(step_key, embedding.shape)
+        if config.paths == "none":
+            direction = _tangent(embedding, noise)
+        else:
+            pull = gradient(model, posterior, factors, goal, head, embedding, config)
+            direction = _tangent(embedding, pull) + 0.1 * _tangent(embedding, noise)
+        moved = encoder.normalise(embedding + distance * stretch * direction)
+        predicted = head.mean + head.spread * model.heads(moved)[:, head.index]
+        decoded = models.decode_greedily(model, moved)
+        same = jnp.all(decoded == tokens, axis=1)[:, None, None]
+        embedding = jnp.where(same, moved, models.embed(model, decoded))
+        stretch = jnp.where(same, stretch * config.growth, sizes)
+        return (embedding, decoded, stretch), Visited(decoded, predicted)
+
+    carry = (models.embed(model, starts), starts, jnp.asarray(sizes))
+    _, visited = jax.lax.scan(step, carry, jax.random.split(key, config.steps))
+    return visited
+
+
+@jax.jit
+def score(
+    model: Model, posterior: Posterior, tokens: jax.Array, log_cost: jax.Array, goal: Goal
+) -> tuple[jax.Array, jax.Array]:
+    """Return head outputs [B, O] and `log_worth` [B] of tokens [B, T] with exact log cost [B]."""
+    outputs = model.heads(models.embed(model, tokens))
+    return outputs, acquisition.worth_at(posterior, outputs, log_cost, goal)
+
+
+@jax.jit
+def outputs(model: Model, tokens: jax.Array) -> jax.Array:
+    """Return the head outputs [B, O] of tokens [B, T]."""
+    return model.heads(models.embed(model, tokens))

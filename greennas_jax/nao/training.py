@@ -1,0 +1,171 @@
+"""Pre-training on sampled architectures, whose structure labels and costs are exact and free.
+
+Loss (Luo et al. 2018, equation 3): w x prediction error + (1 - w) x token negative log-likelihood.
+The prediction error is that of the heads; noise on the embedding (then normalised again) makes
+neighbours of a point decode like it, so that a gradient step lands on an architecture.
+
+Shapes: N pool, B batch, T tokens, V vocabulary, S steps, D embedding width, O outputs.
+"""
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from greennas_jax.nao import encoder
+from greennas_jax.nao import model as models
+from greennas_jax.nao.model import Model
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How the embedding is trained.
+
+    Attributes:
+      pool: Sampled architectures N.
+      steps: Optimiser steps.
+      batch: Architectures in a step.
+      learning_rate: Peak of a cosine schedule with warm-up.
+      prediction_weight: w of the loss.
+      smoothing: Standard deviation of the noise on a unit vector, over all its components.
+    """
+
+    pool: int = 16384
+    steps: int = 800
+    batch: int = 128
+    learning_rate: float = 4e-3
+    prediction_weight: float = 0.8
+    smoothing: float = 0.3
+
+    def __post_init__(self):
+        if not 0 <= self.prediction_weight <= 1:
+            raise ValueError(f"prediction_weight is {self.prediction_weight}; allowed: 0 to 1")
+        if min(self.pool, self.steps, self.batch) < 1:
+            raise ValueError("pool, steps and batch must be positive")
+
+
+class Pool(NamedTuple):
+    """Architectures with their free labels.
+
+    Attributes:
+      tokens: int32 [N, T].
+      targets: float32 [N, O], standardised labels and log costs.
+    """
+
+    tokens: jax.Array
+    targets: jax.Array
+
+
+class Scale(NamedTuple):
+    """Mean and spread [O] of the targets before standardising."""
+
+    mean: np.ndarray
+    spread: np.ndarray
+
+
+def standardise(values: np.ndarray) -> tuple[np.ndarray, Scale]:
+    """Return values [N, O] with zero mean and unit spread, and the scale; constants become 0."""
+    mean, spread = values.mean(axis=0), values.std(axis=0)
+    spread = np.where(spread > 1e-9 * (1 + np.abs(mean)), spread, np.inf)
+    return ((values - mean) / spread).astype(np.float32), Scale(mean, spread)
+
+
+def loss(
+    model: Model, batch: Pool, key: jax.Array, *, config: TrainingConfig
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    """Return the joint loss and its two parts (prediction error, negative log-likelihood)."""
+    targets = models.one_hot(batch.tokens, model.vocabulary)
+    embedding = model.encoder(targets)
+    noise = jax.random.normal(key, embedding.shape) * embedding.shape[-1] ** -0.5
+    noisy = encoder.normalise(embedding + config.smoothing * noise)
+    prediction = jnp.mean((model.heads(embedding) - batch.targets) ** 2)
+    logits = jax.nn.log_softmax(model.decoder.forced(noisy, targets))
+    likelihood = jnp.sum(jnp.where(targets > 0, logits, 0.0), axis=-1)
+    negative = -jnp.mean(likelihood)
+    weight = config.prediction_weight
+    return weight * prediction + (1 - weight) * negative, (prediction, negative)
+
+
+def optimiser(config: TrainingConfig) -> optax.GradientTransformation:
+    """Return Adam with clipping, warm-up and a cosine to zero."""
+    warm = max(config.steps // 20, 1)
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, config.learning_rate, warm, max(config.steps, warm + 1)
+    )
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
+
+
+@functools.partial(jax.jit, static_argnames=("config", "steps"), donate_argnums=(0, 1))
+def _train(model, state, pool, key, first, *, config: TrainingConfig, steps: int):
+    transform = optimiser(config)
+
+    def step(carry, index):
+        model, state = carry
+        chosen, noise = jax.random.split(jax.random.fold_in(key, index))
+        rows = jax.random.randint(chosen, (config.batch,), 0, pool.tokens.shape[0])
+        batch = Pool(pool.tokens[rows], pool.targets[rows])
+        (_, parts), grads = jax.value_and_grad(loss, has_aux=True)(
+            model, batch, noise, config=config
+        )
+        updates, state = transform.update(grads, state, model)
+        return (optax.apply_updates(model, updates), state), parts
+
+    (model, state), parts = jax.lax.scan(step, (model, state), first + jnp.arange(steps))
+    return model, state, jax.tree.map(lambda x: x[-steps // 2 :].mean(), parts)
+
+
+def pretrain(model, pool: Pool, key: jax.Array, config: TrainingConfig, progress=None):
+    """Train the model on a pool.
+
+    Args:
+      model: A fresh model.
+      pool: Architectures with standardised targets.
+      key: Random key; step i draws from `fold_in(key, i)`.
+      config: How to train.
+      progress: Called with (steps done, prediction error, negative log-likelihood) where given.
+
+    Returns:
+      The trained model.
+    """
+    state = optimiser(config).init(model)
+    chunk = max(config.steps // 10, 1)
+    for first in range(0, config.steps, chunk):
+        steps = min(chunk, config.steps - first)
+        model, state, parts = _train(
+            model, state, pool, key, jnp.asarray(first), config=config, steps=steps
+        )
+        if progress is not None:
+            progress(first + steps, float(parts[0]), float(parts[1]))
+    return model
+
+
+@jax.jit
+def predict(model: Model, tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return head outputs [B, O] and greedily decoded tokens [B, T] of tokens [B, T]."""
+    embedding = models.embed(model, tokens)
+    return model.heads(embedding), models.decode_greedily(model, embedding)
+
+
+def spearman(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the rank correlation of two vectors [N] without many ties."""
+    ranks = [np.argsort(np.argsort(values)).astype(float) for values in (first, second)]
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def held_out(model: Model, pool: Pool, costs: int) -> dict[str, float]:
+    """Return decoder exact match and the worst cost head's rank correlation on unseen strings.
+
+    Args:
+      model: A trained model.
+      pool: Architectures the training did not see.
+      costs: How many of the last targets are costs.
+    """
+    outputs, decoded = predict(model, pool.tokens)
+    exact = np.mean(np.all(np.asarray(decoded) == np.asarray(pool.tokens), axis=1))
+    outputs, targets = np.asarray(outputs), np.asarray(pool.targets)
+    ranks = [spearman(outputs[:, -i], targets[:, -i]) for i in range(1, costs + 1)]
+    return {"exact_match": float(exact), "cost_spearman": min(ranks)}

@@ -1,0 +1,1 @@
+"""Searches over a space: what to query next, and whom to believe in the end."""

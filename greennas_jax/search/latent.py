@@ -1,0 +1,208 @@
+"""The search in the embedding: propose by gradient ascent, re-cost exactly, expand, select.
+
+Shapes: n candidates, T tokens, O head outputs, R starts.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from greennas_jax.nao import acquisition, gaussian_process, latent_search
+from greennas_jax.nao.acquisition import Goal
+from greennas_jax.nao.gaussian_process import Labels, Posterior, Warp
+from greennas_jax.nao.latent_search import CostHead, LatentConfig
+from greennas_jax.nao.model import Model
+from greennas_jax.search import archive as archives
+from greennas_jax.search import problem as problems
+from greennas_jax.search.archive import Archive
+from greennas_jax.search.problem import Problem, Proposal
+
+CHUNK = 1024
+EXPANDED = 12
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class LatentSearch:
+    """Latent search over a trained embedding.
+
+    Attributes:
+      problem: What is searched.
+      model: The embedding of the problem's space.
+      head: The head that predicts the searched log cost.
+      distance: One edit's distance in the embedding.
+      labels: Most labelled architectures there will be; the padding of the accuracy model.
+      config: How to ascend.
+    """
+
+    problem: Problem
+    model: Model
+    head: CostHead
+    distance: jax.Array
+    labels: int
+    config: LatentConfig
+
+    def propose(self, archive: Archive, batch: int, rng: np.random.Generator) -> Proposal:
+        """Return the batch of highest expected constrained improvement."""
+        if not any(query.kind == "search" for query in archive.queries):
+            return problems.plain(self._first(archive, batch, rng))
+        posterior, warp, goal = self._fit(archive)
+        visited = self._ascend(archive, posterior, goal, rng)
+        pool, predicted = self._unique(visited, archive)
+        worth = self._score(posterior, pool, goal)[1]
+        best = pool[np.argsort(-worth, kind="stable")[:EXPANDED]]
+        edits = [self.problem.space.neighbours(row) for row in best]
+        pool = problems.unseen(np.concatenate([pool, *edits]), archive)
+        outputs, worth = self._score(posterior, pool, goal)
+        return self._select(posterior, warp, goal, pool, outputs, worth, predicted, batch)
+
+    def believe(self, archive: Archive) -> tuple[np.ndarray, np.ndarray]:
+        """Return the accuracy model's mean and standard deviation of each architecture."""
+        posterior, warp, _ = self._fit(archive)
+        summary = archives.summarise(archive, self.problem.noise)
+        mean, spread = self._predict(posterior, summary.tokens)
+        accuracy = warp.backward(mean)
+        return accuracy, (warp.backward(mean + spread) - warp.backward(mean - spread)) / 2
+
+    def _first(self, archive: Archive, batch: int, rng: np.random.Generator) -> np.ndarray:
+        """Return starting architectures: strata of log cost, far apart in the head outputs."""
+        drawn = problems.unseen(self.problem.space.sample(rng, 2 * CHUNK), archive)
+        log_cost = np.log(self.problem.cost(drawn))
+        order = np.argsort(log_cost, kind="stable")
+        outputs = self._outputs(drawn)
+        chosen: list[int] = []
+        for stratum in np.array_split(order, batch):
+            if len(stratum) == 0:
+                continue
+            if not chosen:
+                chosen.append(int(stratum[rng.integers(len(stratum))]))
+                continue
+            gaps = outputs[stratum][:, None] - outputs[chosen][None]
+            chosen.append(int(stratum[np.argmax((gaps**2).sum(-1).min(1))]))
+        return drawn[chosen]
+
+    def _fit(self, archive: Archive) -> tuple[Posterior, Warp, Goal]:
+        """Fit the accuracy model and set the goal from what it believes."""
+        summary = archives.summarise(archive, self.problem.noise)
+        warp = (
+            Warp(np.inf)
+            if self.problem.deterministic
+            else gaussian_process.warp_for(summary.mean, self.problem.noise)
+        )
+        count = len(summary.mean)
+        outputs = self._outputs(summary.tokens)
+        features = np.zeros((self.labels, outputs.shape[1]), np.float32)
+        targets, repeats = np.zeros(self.labels, np.float32), np.zeros(self.labels, np.float32)
+        features[:count] = outputs
+        targets[:count], repeats[:count] = warp.forward(summary.mean), summary.repeats
+        posterior = gaussian_process.fit(
+            Labels(jnp.asarray(features), jnp.asarray(targets), jnp.asarray(repeats))
+        )
+        mean, _ = self._predict(posterior, summary.tokens)
+        best = problems.best_feasible(self.problem, archive, warp.backward(mean))
+        threshold = float(warp.forward(np.asarray(self.problem.threshold)))
+        return posterior, warp, Goal(jnp.asarray(threshold), jnp.asarray(np.log(best)))
+
+    def _starts(self, archive: Archive, posterior: Posterior, goal: Goal, rng) -> np.ndarray:
+        """Return R starts: the best known, their edits, and samples of the space."""
+        space, count = self.problem.space, self.config.restarts
+        summary = archives.summarise(archive, self.problem.noise)
+        worth = self._score(posterior, summary.tokens, Goal(goal.threshold, goal.best + 0.5))[1]
+        best = summary.tokens[np.argsort(-worth, kind="stable")[: max(count // 4, 1)]]
+        edits = np.concatenate([space.neighbours(row) for row in best[:4]])
+        edits = edits[rng.permutation(len(edits))[: count // 4]]
+        samples = space.sample(rng, count)
+        return np.concatenate([best, edits, samples])[:count].astype(np.int32)
+
+    def _ascend(self, archive, posterior, goal, rng) -> latent_search.Visited:
+        key = jax.random.key(int(rng.integers(2**31)))
+        starts = self._starts(archive, posterior, goal, rng)
+        return latent_search.ascend(
+            self.model,
+            posterior,
+            self.problem.costs,
+            goal,
+            self.head,
+            jnp.asarray(starts),
+            self.distance,
+            key,
+            config=self.config,
+        )
+
+    def _unique(self, visited: latent_search.Visited, archive: Archive):
+        """Return new canonical strings [n, T] and the cost predicted before decoding, by key."""
+        tokens = np.asarray(visited.tokens).reshape(-1, visited.tokens.shape[-1])
+        tokens = self.problem.space.canonical(tokens)
+        costs = np.exp(np.asarray(visited.predicted, np.float64).reshape(-1))
+        predicted = {archives.key_of(row): cost for row, cost in zip(tokens, costs, strict=True)}
+        return problems.unseen(tokens, archive), predicted
+
+    def _padded(self, tokens: np.ndarray):
+        """Yield (rows, tokens padded to CHUNK) so that nothing recompiles."""
+        for first in range(0, len(tokens), CHUNK):
+            rows = tokens[first : first + CHUNK]
+            padded = np.zeros((CHUNK, tokens.shape[1]), np.int32)
+            padded[: len(rows)] = rows
+            yield rows, padded
+
+    def _score(self, posterior, tokens, goal) -> tuple[np.ndarray, np.ndarray]:
+        outputs, worth = [], []
+        for rows, padded in self._padded(tokens):
+            log_cost = np.log(self.problem.cost(padded)).astype(np.float32)
+            found = latent_search.score(
+                self.model, posterior, jnp.asarray(padded), jnp.asarray(log_cost), goal
+            )
+            outputs.append(np.asarray(found[0])[: len(rows)])
+            worth.append(np.asarray(found[1])[: len(rows)])
+        return np.concatenate(outputs), np.concatenate(worth)
+
+    def _outputs(self, tokens: np.ndarray) -> np.ndarray:
+        found = [
+            np.asarray(latent_search.outputs(self.model, jnp.asarray(padded)))[: len(rows)]
+            for rows, padded in self._padded(tokens)
+        ]
+        return np.concatenate(found)
+
+    def _predict(self, posterior: Posterior, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows = self._outputs(tokens)
+        padded = np.zeros((self.labels, rows.shape[1]), np.float32)
+        padded[: len(rows)] = rows
+        mean, spread = gaussian_process.predict_jit(posterior, jnp.asarray(padded))
+        return np.asarray(mean)[: len(rows)], np.asarray(spread)[: len(rows)]
+
+    def _select(
+        self, posterior, warp, goal, pool, outputs, worth, predicted, batch: int
+    ) -> Proposal:
+        order = np.argsort(-worth, kind="stable")[:CHUNK]
+        pool, outputs = pool[order], outputs[order]
+        features = np.zeros((CHUNK, outputs.shape[1]), np.float32)
+        features[: len(pool)] = outputs
+        log_cost = np.zeros(CHUNK, np.float32)
+        log_cost[: len(pool)] = np.log(self.problem.cost(pool))
+        allowed = np.arange(CHUNK) < len(pool)
+        chosen, mean, spread = acquisition.select(
+            posterior,
+            jnp.asarray(features),
+            jnp.asarray(log_cost),
+            jnp.asarray(allowed),
+            goal,
+            batch=self.batch_size(batch),
+        )
+        chosen = np.asarray(chosen)[:batch]
+        kept = chosen >= 0
+        mean, spread = np.asarray(mean)[:batch][kept], np.asarray(spread)[:batch][kept]
+        tokens = pool[chosen[kept]]
+        return Proposal(
+            tokens=tokens,
+            expected=warp.backward(mean),
+            spread=(warp.backward(mean + spread) - warp.backward(mean - spread)) / 2,
+            predicted_cost=np.asarray(
+                [predicted.get(archives.key_of(row), np.nan) for row in tokens]
+            ),
+        )
+
+    @staticmethod
+    def batch_size(batch: int) -> int:
+        """Return the compiled batch a batch is chosen in: the next multiple of 16."""
+        return -(-batch // 16) * 16

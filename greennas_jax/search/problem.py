@@ -1,0 +1,121 @@
+"""What a search is given: a space, the cost it lowers, an accuracy oracle and the guard.
+
+Shapes: n architectures, T tokens.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from greennas_jax.search import archive as archives
+from greennas_jax.search.archive import Archive, Query
+from greennas_jax.spaces import factors as cost_factors
+
+# Seeds of the search, of the leaders' further trainings and of the final test never meet.
+SEARCH_SEEDS = 1_000
+CONFIRM_SEEDS = 100_000
+FRESH_SEEDS = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Problem:
+    """One search problem.
+
+    Attributes:
+      space: A space of the space contract.
+      costs: Factors of the searched term alone (K = 1).
+      evaluate: (tokens [n, T], seeds) -> trials with `accuracy` and `stopped`.
+      threshold: Least accuracy (or proxy score) that is acceptable.
+      baseline: Accuracies of the given network, one per seed.
+      noise: Standard deviation of one training of the given network.
+      deterministic: Whether repeating a query gives the same answer (proxies).
+    """
+
+    space: Any
+    costs: cost_factors.Factors
+    evaluate: Callable[[np.ndarray, Sequence[int]], Sequence[Any]]
+    threshold: float
+    baseline: np.ndarray
+    noise: float
+    deterministic: bool = False
+
+    def cost(self, tokens: np.ndarray) -> np.ndarray:
+        """Return the exact cost [n] of tokens [n, T] in the term's unit."""
+        return np.asarray(cost_factors.exact(self.costs, np.asarray(tokens).T))[0]
+
+    def given(self) -> np.ndarray:
+        """Return the tokens [T] of the given network."""
+        return np.zeros(len(self.space.positions), np.int32)
+
+
+class Proposal(NamedTuple):
+    """What an algorithm wants queried next.
+
+    Attributes:
+      tokens: int32 [n, T], canonical, distinct and new.
+      expected: Expected accuracy [n], nan where the algorithm has no model.
+      spread: Its standard deviation [n], nan where there is none.
+      predicted_cost: Cost [n] predicted before decoding, nan where there is none.
+    """
+
+    tokens: np.ndarray
+    expected: np.ndarray
+    spread: np.ndarray
+    predicted_cost: np.ndarray
+
+
+def plain(tokens: np.ndarray) -> Proposal:
+    """Return a proposal of an algorithm that predicts nothing."""
+    unknown = np.full(len(tokens), np.nan)
+    return Proposal(np.asarray(tokens, np.int32), unknown, unknown, unknown)
+
+
+class Algorithm(Protocol):
+    """Proposes batches, and says in the end how good it believes each queried architecture."""
+
+    def propose(self, archive: Archive, batch: int, rng: np.random.Generator) -> Proposal:
+        """Return up to `batch` new architectures."""
+        ...
+
+    def believe(self, archive: Archive) -> tuple[np.ndarray, np.ndarray]:
+        """Return (mean, standard deviation) of the accuracy of each distinct architecture."""
+        ...
+
+
+def believe_the_observed(problem: Problem, archive: Archive) -> tuple[np.ndarray, np.ndarray]:
+    """Return each architecture's mean observed accuracy and its standard error."""
+    summary = archives.summarise(archive, problem.noise)
+    return summary.mean, summary.error
+
+
+def start(problem: Problem, seeds: Sequence[int]) -> Archive:
+    """Return an archive that holds the given network's baseline."""
+    given = problem.given()
+    cost = float(problem.cost(given[None])[0])
+    return Archive().add(
+        [
+            Query(given, int(seed), "baseline", float(accuracy), cost, False)
+            for seed, accuracy in zip(seeds, problem.baseline, strict=True)
+        ]
+    )
+
+
+def best_feasible(problem: Problem, archive: Archive, mean: np.ndarray) -> float:
+    """Return the lowest cost among architectures whose believed accuracy meets the guard."""
+    summary = archives.summarise(archive, problem.noise)
+    feasible = (mean >= problem.threshold) & ~summary.stopped
+    return float(summary.cost[feasible].min()) if feasible.any() else float(summary.cost[0])
+
+
+def unseen(tokens: np.ndarray, archive: Archive) -> np.ndarray:
+    """Return the distinct rows of tokens [n, T] that were never queried, in their order."""
+    known = archive.known()
+    kept = []
+    for row in np.asarray(tokens, np.int32):
+        key = archives.key_of(row)
+        if key not in known:
+            known.add(key)
+            kept.append(row)
+    return np.stack(kept) if kept else np.zeros((0, np.shape(tokens)[-1]), np.int32)

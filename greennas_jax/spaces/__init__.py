@@ -1,0 +1,1 @@
+"""Networks as token strings, and their exact and relaxed cost."""

@@ -1,0 +1,1 @@
+"""Networks: text to and from records, shapes, variants and structure."""
