@@ -392,7 +392,7 @@ def run(
         if slot.kind != "elementwise":
             out = operations.activate(slot.node.activation, out)
         out = masked(slot, arrays, out)
-        if slot.kind != "elementwise" and out.shape == inputs[0].shape:
+        if slot.kind in templates.SKIPPABLE and out.shape == inputs[0].shape:
             out = jnp.where(arrays["present"], out, inputs[0])
         outputs[name] = out
         if name == template.logits:

@@ -89,7 +89,7 @@ def _absent(slot: templates.Slot, walk: _Walk) -> dict[str, Any]:
     parents = slot.node.parents
     name = slot.node.name
     index = max(slot.shortcut, 0)
-    bypass = len(parents) == 1 or slot.shortcut >= 0
+    bypass = slot.kind in templates.SKIPPABLE or slot.shortcut >= 0
     above = walk.slots[parents[index]] if parents else slot
     alike = (above.height, above.width, above.channels) == (slot.height, slot.width, slot.channels)
     if parents and bypass and alike:
@@ -111,9 +111,9 @@ def _present(slot: templates.Slot, given: Layer, walk: _Walk) -> dict[str, Any]:
     node = walk.nodes[slot.node.name]
     if node.type != slot.node.type:
         raise _no_variant(node, f"{node.type} instead of {slot.node.type}")
-    first, *inner = _members(node, walk)
-    walk.used.update(member.name for member in inner)
-    walk.used.add(first.name)
+    members = _members(node, walk)
+    first = members[0]
+    walk.used.update(member.name for member in members)
     for parent, found in zip(slot.node.parents, first.parents, strict=True):
         if walk.stands_for[parent] != found:
             raise _no_variant(node, f"it reads '{found}'")
@@ -197,6 +197,8 @@ def _present_weights(
         if node.type == "Convolution" and variant.operation == "given":
             if node.output[1:3] != (1, 1) or variant.kernel != (above.rows, above.columns):
                 raise _no_variant(node, "its kernel does not cover its input")
+        if variant.operation == "pooled" and first.output[1:3] != (1, 1):
+            raise _no_variant(node, f"'{first.name}' does not pool its whole input")
         if variant.operation not in ("given", "pooled"):
             raise _no_variant(node, f"operation {variant.operation} is not possible here")
     else:

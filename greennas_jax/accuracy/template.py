@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from greennas_jax.build import graph
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec import variants
-from greennas_jax.spec.network import Network, SpecError, topological_order
+from greennas_jax.spec.network import Layer, Network, SpecError
 
 Sizes = tuple[int, ...]
 KINDS = {
@@ -35,6 +35,8 @@ KINDS = {
 }
 # Parameters that are drawn at random, in the order of a child's `scales`.
 ROLES = ("kernel", "depthwise", "reduce", "spatial", "expand")
+# Kinds that a variant may leave out, their readers then reading what they read.
+SKIPPABLE = ("convolution", "depthwise", "dense")
 
 
 class Window(NamedTuple):
@@ -114,6 +116,22 @@ class Template(NamedTuple):
         return {slot.node.name: slot for slot in self.slots}
 
 
+class Freedom(NamedTuple):
+    """What variants may do that makes the template larger.
+
+    Attributes:
+      resizing: Whether kernels whose outputs then grow (VALID, list padding) may shrink.
+      middle: Most channels inside a bottleneck, as a share of its narrower end.
+    """
+
+    resizing: bool = True
+    middle: float = 0.5
+
+
+class FixedSizeError(SpecError):
+    """A layer of fixed size stands behind convolutions whose outputs grow as kernels shrink."""
+
+
 def kernel_choices(kernel: int) -> Sizes:
     """Return the kernel sizes that a given one may shrink to: odd ones, and itself."""
     return tuple(sorted({*range(1, kernel + 1, 2), kernel}))
@@ -151,22 +169,28 @@ def _slide(
 
 
 def _windows(
-    view: Any, above: Slot, kernels: tuple[Sizes, Sizes]
+    view: Any, above: Slot, kernels: tuple[Sizes, ...]
 ) -> tuple[tuple[Window, Window], Sizes, Sizes]:
     row, rows = _slide(above.rows, kernels[0], view.strides[0], view.padding, 0)
     column, columns = _slide(above.columns, kernels[1], view.strides[1], view.padding, 1)
     return (row, column), rows, columns
 
 
-def _convolution(node: graph.Node, layer: Any, above: Slot, gain: float) -> Slot:
+def _convolution(
+    node: graph.Node, layer: Layer, above: Slot, gain: float, freedom: Freedom
+) -> Slot:
     view = node.view
     if variants.is_dense_like(layer, node.inputs[0]):
         return Slot(node, "dense", (1,), (1,), view.out_channels, gain=gain)
-    kernels = (kernel_choices(view.kernel[0]), kernel_choices(view.kernel[1]))
+    kernels = tuple(
+        kernel_choices(kernel) if freedom.resizing or view.padding == "SAME" else (kernel,)
+        for kernel in view.kernel
+    )
     windows, rows, columns = _windows(view, above, kernels)
     if variants.is_depthwise(layer, node.inputs[0]):
         return Slot(node, "depthwise", rows, columns, above.channels, windows, gain=gain)
-    middle = (view.out_channels + 1) // 2 if view.groups == 1 else 0
+    narrower = min(above.channels, view.out_channels)
+    middle = max(1, math.ceil(narrower * freedom.middle)) if view.groups == 1 else 0
     return Slot(
         node, "convolution", rows, columns, view.out_channels, windows, middle, gain=gain
     )
@@ -174,7 +198,7 @@ def _convolution(node: graph.Node, layer: Any, above: Slot, gain: float) -> Slot
 
 def _deconvolution(node: graph.Node, above: Slot) -> Slot:
     if above.ragged:
-        raise SpecError(
+        raise FixedSizeError(
             f"layer '{node.name}': a Deconvolution behind a VALID convolution has a fixed "
             "'output_shape'; variants of this network cannot be trained in one program"
         )
@@ -209,7 +233,8 @@ def _reshape(node: graph.Node, above: Slot) -> Slot:
     if len(shape) == 2:
         return Slot(node, "reshape", (1,), (1,), total)
     if len(shape) != 4 or above.ragged:
-        raise SpecError(
+        kind = FixedSizeError if above.ragged else SpecError
+        raise kind(
             f"layer '{node.name}': Reshape to {list(shape)} cannot be part of a masked template; "
             "flattening, or a reshape to NHWC of a fixed size, can"
         )
@@ -217,7 +242,12 @@ def _reshape(node: graph.Node, above: Slot) -> Slot:
 
 
 def _slot(
-    node: graph.Node, layer: Any, above: list[Slot], ancestors: dict[str, set[str]], gain: float
+    node: graph.Node,
+    layer: Layer,
+    above: list[Slot],
+    ancestors: dict[str, set[str]],
+    gain: float,
+    freedom: Freedom,
 ) -> Slot:
     if node.type == "Input":
         shape = (*node.output[:1], 1, 1, *node.output[1:]) if len(node.output) == 2 else node.output
@@ -228,7 +258,7 @@ def _slot(
     kind = KINDS[node.type]
     match kind:
         case "convolution":
-            return _convolution(node, layer, first, gain)
+            return _convolution(node, layer, first, gain, freedom)
         case "dense":
             return Slot(node, kind, (1,), (1,), node.view.out_features, gain=gain)
         case "pool":
@@ -252,21 +282,37 @@ def _slot(
             return Slot(node, kind, first.rows, first.columns, first.channels)
 
 
-def make(network: Network) -> Template:
+def make(network: Network, freedom: Freedom | None = None) -> Template:
     """Return the template of all variants of a given network.
+
+    Args:
+      network: The given network.
+      freedom: What variants may do; by default everything, except resizing where a layer of fixed
+        size forbids it.
 
     Raises:
       SpecError: If a layer cannot be executed, or not in a masked template.
     """
+    if freedom is not None:
+        return _make(network, freedom)
+    try:
+        return _make(network, Freedom())
+    except FixedSizeError:
+        return _make(network, Freedom(resizing=False))
+
+
+def _make(network: Network, freedom: Freedom) -> Template:
     nodes = graph.nodes(network)
-    layers = {layer.name: layer for layer in topological_order(network)}
+    layers = network.by_name()
     gains = graph.initial_gains(nodes)
     slots: dict[str, Slot] = {}
     ancestors: dict[str, set[str]] = {}
     for node in nodes:
         above = [slots[parent] for parent in node.parents]
         ancestors[node.name] = {node.name}.union(*(ancestors[p] for p in node.parents))
-        slots[node.name] = _slot(node, layers[node.name], above, ancestors, gains[node.name])
+        slots[node.name] = _slot(
+            node, layers[node.name], above, ancestors, gains[node.name], freedom
+        )
     return Template(tuple(slots.values()), graph.logits_layer(network), network.name)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from greennas_jax.costs import gemm, layer_table, passes, traffic
+from greennas_jax.costs import counts, gemm, layer_table, passes, traffic
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.layer_table import LayerTable
 from greennas_jax.costs.passes import Pass, Work
@@ -158,17 +158,33 @@ def _without_refused(found: LayerTimes, table: LayerTable) -> LayerTimes:
     return dataclasses.replace(found, **changes)
 
 
-def update_time(parameters: float, device: Device) -> float:
-    """Return the time in which the original updates a whole network (I.2) [ms].
+def update_times(parameters: float, device: Device) -> tuple[float, float]:
+    """Return (compute, memory) times in which the original updates a whole network (I.2) [ms].
 
     Args:
       parameters: Trainable parameters of the network.
       device: The device.
     """
     floor = 1 / device.paleo_clock_mhz / 1000
-    step = Pass(np.float64(2 * parameters), ())
+    compute = float(compute_time(np.float64(2 * parameters), device, 1.0, floor))
     each = 4 * parameters / PALEO_GIGABYTE / device.bandwidth_gbs * 1000
-    return float(compute_time(step.flops, device, 1.0, floor)) + 3 * max(floor, each)
+    return compute, 3 * max(floor, each)
+
+
+def network_times(table: LayerTable, device: Device, settings: CostSettings) -> LayerTimes:
+    """Return `times` of the layers of one network, so that their sums are the network's times.
+
+    They differ under compatibility only, where the update's floors apply to the network: its time
+    is shared out by parameters, evenly where there are none.
+    """
+    found = times(table, device, settings)
+    if settings.compat != "paleo":
+        return found
+    parameters = counts.parameters(table, settings)
+    total = float(parameters.sum())
+    share = parameters / total if total else np.full(len(table), 1 / len(table))
+    compute, memory = update_times(total, device)
+    return dataclasses.replace(found, update_compute=share * compute, update_memory=share * memory)
 
 
 def totals(table: LayerTable, settings: CostSettings) -> tuple[Array, Array]:

@@ -50,11 +50,11 @@ def profile(
     layers = [by_name[name] for name in shapes]
     table = layer_table.from_network(network, batch_size=batch_size, compat=compat)
     paleo.check(table, settings, tuple(shapes))
-    times = paleo.times(table, device, settings)
+    times = paleo.network_times(table, device, settings)
     columns = _columns(table, times, device, settings)
     reasons: Reasons = {}
     batch = shape_rules.batch_size(shapes)
-    totals = _totals(columns, table, device, settings, batch, reasons)
+    totals = _totals(columns, device, batch, reasons)
     totals["peak_memory_bytes"] = _number(memory.peak_bytes(layers, table, settings))
     provenance = _provenance(device, settings)
     return {
@@ -110,9 +110,7 @@ def _columns(
 
 def _totals(
     columns: Columns,
-    table: LayerTable,
     device: Device,
-    settings: CostSettings,
     batch: int,
     reasons: Reasons,
 ) -> dict[str, Any]:
@@ -121,11 +119,6 @@ def _totals(
     # Left to right, as the original adds.
     found = {name: float(np.add.accumulate(columns[name])[-1]) for name in summed}
     energy = float(columns["energy_j"].sum())
-    if settings.compat == "paleo":
-        found["update_ms"] = paleo.update_time(found["parameters"], device)
-        if settings.mode == "training":
-            forward_backward = found["forward_ms"] + found["backward_ms"]
-            found["time_ms"] = forward_backward + found["update_ms"]
     found["energy_j"] = energy
     found["energy_per_example_j"] = energy / batch
     found["power_w"] = 1000 * energy / found["time_ms"] if found["time_ms"] > 0 else 0.0 * energy

@@ -9,7 +9,12 @@ from typing import Any
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file atomically: readers see the old content or the new, never a part.
+    """Write a UTF-8 text file atomically; see `write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file atomically: readers see the old content or the new, never a part.
 
     Raises:
       OSError: If the file cannot be written; whatever stood there before still does.
@@ -20,8 +25,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         handle, temporary = tempfile.mkstemp(
             dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"
         )
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, _permissions(target))

@@ -63,3 +63,10 @@ def percentage(fraction: float | None) -> str:
         return UNKNOWN
     shown = f"{100 * fraction:+.1f} %"
     return "0.0 %" if shown in ("+0.0 %", "-0.0 %") else shown
+
+
+def duration(seconds: float) -> str:
+    """Return a time [s] as a short text, for example "42 s", "12 min" or "3.4 h"."""
+    if seconds < 120:
+        return quantity(seconds, "s")
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec import network as networks
+from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec import variants
 from greennas_jax.spec.network import Layer, Network, SpecError
 from greennas_jax.spec.shapes import Shapes
@@ -71,9 +72,9 @@ def is_global_pooling(graph: Graph, layer: Layer) -> bool:
     """Return whether a pooling window covers its whole input, so that it may follow the input."""
     if layer.type not in ("Pooling", "AvgPool"):
         return False
-    view = layer_views.pool(layer)
-    size = graph.shapes[layer.name].inputs[0][1:3]
-    return view.padding == "VALID" and view.kernel == size and size != (1, 1)
+    view, source = layer_views.pool(layer), graph.shapes[layer.name].inputs[0]
+    covers = shape_rules.pool_kernel(view, source) == source[1:3]
+    return view.padding == "VALID" and covers and source[1:3] != (1, 1)
 
 
 def is_joined_by_channels(graph: Graph, layer: Layer) -> bool:
@@ -117,7 +118,7 @@ def frozen_names(network: Network, patterns: Sequence[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _output_layers(graph: Graph) -> list[Layer]:
+def output_layers(graph: Graph) -> list[Layer]:
     """Return the sinks, dead-end Dropout layers aside (Caffe's in-place ones become such)."""
     found = networks.sinks(graph.network)
     return [layer for layer in found if layer.type != "Dropout"] or list(found)
@@ -139,7 +140,7 @@ def width_classes(graph: Graph, frozen: frozenset[str]) -> WidthClasses:
 
     parts: dict[str, tuple[str, ...]] = {}
     ties: set[str] = set()
-    stuck = {layer.name for layer in _output_layers(graph)} | frozen & {
+    stuck = {layer.name for layer in output_layers(graph)} | frozen & {
         layer.name for layer in graph.order if layer.type in WEIGHTED
     }
     for layer in graph.order:

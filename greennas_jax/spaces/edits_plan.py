@@ -7,6 +7,7 @@ from greennas_jax.spaces import edits_choices, edits_graph
 from greennas_jax.spaces.edits_choices import EditsConfig, Kernel
 from greennas_jax.spaces.edits_graph import Graph, Shortcut
 from greennas_jax.spaces.space import Position
+from greennas_jax.spaces.values import TooWideError
 from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec import network as networks
 from greennas_jax.spec import shapes as shape_rules
@@ -76,6 +77,7 @@ class Plan:
       drops: Position of each droppable block, by the name of its Elementwise.
       shortcuts: The droppable blocks.
       keeps: For every layer of a droppable block the positions that must be 0.
+      groups: Every layer's width class.
     """
 
     graph: Graph
@@ -86,6 +88,7 @@ class Plan:
     drops: Mapping[str, int]
     shortcuts: Mapping[str, Shortcut]
     keeps: Mapping[str, tuple[int, ...]]
+    groups: Mapping[str, str]
 
 
 def graph_of(network: Network) -> Graph:
@@ -165,23 +168,12 @@ def _enclosing(shortcuts: Mapping[str, Shortcut]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-class _Numbering:
-    """Positions handed out in order; one for each width class."""
-
-    def __init__(self):
-        self.positions: list[Position] = []
-        self.widths: dict[str, int] = {}
-
-    def add(self, layer: str, kind: str, choices: tuple[str, ...]) -> int:
-        if len(choices) < 2:
-            return -1
-        self.positions.append(Position(f"{layer}.{kind}", layer, kind, choices))
-        return len(self.positions) - 1
-
-    def width(self, layer: str, group: str, choices: tuple[str, ...]) -> int:
-        if group not in self.widths:
-            self.widths[group] = self.add(layer, "width", choices)
-        return self.widths[group]
+def _add(positions: list[Position], layer: str, kind: str, choices: tuple[str, ...]) -> int:
+    """Append a position where there is a choice, and return its number or -1."""
+    if len(choices) < 2:
+        return -1
+    positions.append(Position(f"{layer}.{kind}", layer, kind, choices))
+    return len(positions) - 1
 
 
 def _text(kernel: Kernel) -> str:
@@ -231,39 +223,74 @@ def _numbered(
     droppable: Mapping[str, Shortcut],
 ) -> Plan:
     """Return the plan with positions in topological order, a block's in front of its layers."""
-    numbering = _Numbering()
+    positions: list[Position] = []
+    steps: list[tuple[int, ...]] = []
     enclosing = _enclosing(droppable)
     drops: dict[str, int] = {}
-    steps: list[tuple[int, ...]] = []
+    shared: dict[str, int] = {}
     layers: dict[str, LayerPlan] = {}
+
+    def end_step() -> None:
+        first = steps[-1][-1] + 1 if steps else 0
+        if len(positions) > first:
+            steps.append(tuple(range(first, len(positions))))
+
     for name in (layer.name for layer in graph.order):
-        first = len(numbering.positions)
-        for join in enclosing.get(name, ()):
-            if join not in drops:
-                drops[join] = numbering.add(join, "depth", ("keep", "drop"))
-        if len(numbering.positions) > first + 1:
-            steps.append(tuple(range(first, len(numbering.positions))))
-            first = len(numbering.positions)
+        opened = [join for join in enclosing.get(name, ()) if join not in drops]
+        for join in opened:
+            drops[join] = _add(positions, join, "depth", ("keep", "drop"))
+        if len(opened) > 1:
+            end_step()
         if name in choices:
-            plan = choices[name]
-            layers[name] = dataclasses.replace(
-                plan,
-                operation=numbering.add(name, "operation", plan.operations),
-                kernel=numbering.add(name, "kernel", tuple(map(_text, plan.kernels))),
-                width=numbering.width(name, classes.of[name], tuple(map(str, plan.widths)))
-                if not plan.follows
-                else -1,
-                keeps=tuple(drops[join] for join in enclosing.get(name, ())),
-            )
-        if len(numbering.positions) > first:
-            steps.append(tuple(range(first, len(numbering.positions))))
+            layers[name] = _placed(choices[name], positions, shared, classes.of[name])
+            keeps = tuple(drops[join] for join in enclosing.get(name, ()))
+            layers[name] = dataclasses.replace(layers[name], keeps=keeps)
+        end_step()
     return Plan(
         graph=graph,
         config=config,
-        positions=tuple(numbering.positions),
+        positions=tuple(positions),
         steps=tuple(steps),
         layers=layers,
         drops=drops,
         shortcuts=droppable,
         keeps={name: tuple(drops[join] for join in joins) for name, joins in enclosing.items()},
+        groups=classes.of,
     )
+
+
+def _placed(
+    plan: LayerPlan, positions: list[Position], shared: dict[str, int], group: str
+) -> LayerPlan:
+    """Return a layer's choices with its positions, appended; its width's may be there already."""
+    operation = _add(positions, plan.name, "operation", plan.operations)
+    kernel = _add(positions, plan.name, "kernel", tuple(map(_text, plan.kernels)))
+    width = -1
+    if not plan.follows:
+        if group not in shared:
+            shared[group] = _add(positions, plan.name, "width", tuple(map(str, plan.widths)))
+        width = shared[group]
+    return dataclasses.replace(plan, operation=operation, kernel=kernel, width=width)
+
+
+def narrower(plan: Plan, limits: Limits, error: TooWideError) -> Limits:
+    """Return limits under which a table that is too large shrinks.
+
+    Skips of the layers involved go first, then droppable blocks, then the width with most choices.
+
+    Raises:
+      TooWideError: If nothing is left to give up.
+    """
+    involved = [plan.positions[token] for token in sorted(error.tokens)]
+    skips = {p.layer for p in involved if p.kind == "operation" and "skip" in p.choices}
+    if skips:
+        return dataclasses.replace(limits, unskippable=limits.unskippable | skips)
+    blocks = {p.layer for p in involved if p.kind == "depth"}
+    if blocks:
+        return dataclasses.replace(limits, undroppable=limits.undroppable | blocks)
+    shared = [p for p in involved if p.kind == "width"]
+    if not shared:
+        raise error
+    widest = max(shared, key=lambda p: len(p.choices))
+    group = plan.groups[widest.layer]
+    return dataclasses.replace(limits, frozen_widths=limits.frozen_widths | {group})

@@ -312,14 +312,10 @@ def _outer_parents(path: str, group: list[Layer]) -> tuple[str, ...] | None:
             return None
         if layer.type in (BLOCK_TYPE, PARALLEL_TYPE):
             return None
-        outside = [parent for parent in layer.parents if parent not in inside]
-        if outside and len(outside) < len(layer.parents):
-            return None
-        if outside or not layer.parents:
+        # Some layer reads the outside only, so one that reads both sides makes a second entry.
+        if not layer.parents or not inside.issuperset(layer.parents):
             outer.add(layer.parents)
-    if len(outer) > 1:
-        return None
-    return outer.pop() if outer else ()
+    return outer.pop() if len(outer) == 1 else None
 
 
 def _endpoint(block: Block, group: list[Layer]) -> str | None:

@@ -49,7 +49,7 @@ def test_keep_probability():
     assert layer_views.keep_probability(layer("Dropout", dropout_keep_prob=1)) == 1.0
 
 
-SIZES = "from 1 to 16777216"
+FILTER = "[kh, kw, Cin, Cout] from 1 to 16777216"
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ SIZES = "from 1 to 16777216"
         ({"filter": [3, 3, 8]}, "'filter' is [3, 3, 8]"),
         ({"filter": [3, 3, 8, 1.5]}, "'filter' is [3, 3, 8, 1.5]"),
         ({"filter": [3, 3, 8, True]}, "'filter' is [3, 3, 8, True]"),
-        ({"filter": [3, 0, 8, 8]}, f"'filter' is [3, 0, 8, 8]; allowed: [kh, kw, Cin, Cout] {SIZES}"),
+        ({"filter": [3, 0, 8, 8]}, f"'filter' is [3, 0, 8, 8]; allowed: {FILTER}"),
         ({"filter": [3, 3, 0, 8]}, "'filter' is [3, 3, 0, 8]"),
         ({"filter": [3, 3, 8, -1]}, "'filter' is [3, 3, 8, -1]"),
         ({"filter": [3, 3, 8, 2**30]}, "'filter' is [3, 3, 8, 1073741824]"),

@@ -1,0 +1,279 @@
+"""One child's training as a pure function: recipe, early stopping, evaluation.
+
+Shapes: N training images, V validation images, B batch, S checks (the last at the end).
+"""
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from greennas_jax.accuracy import forward
+from greennas_jax.accuracy import template as templates
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How every network, given or found, is trained.
+
+    Adam (Kingma and Ba 2015) with a linear warm-up and a linear decay to zero.
+
+    Attributes:
+      epochs: Passes over the training images.
+      batch_size: Images per step.
+      learning_rate: Largest learning rate.
+      warmup: Share of the steps in which the learning rate rises.
+      beta1: Decay of the first moment.
+      beta2: Decay of the second moment.
+      checks: Shares of the steps after which validation accuracy may stop a child.
+      margins: How far (fraction of 1) below the given network's mean a child is stopped there.
+    """
+
+    epochs: int = 8
+    batch_size: int = 32
+    learning_rate: float = 6e-3
+    warmup: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.99
+    checks: tuple[float, ...] = (0.25, 0.5, 0.75)
+    margins: tuple[float, ...] = (0.08, 0.05, 0.03)
+
+    def __post_init__(self):
+        if self.epochs < 1 or self.batch_size < 1:
+            raise ValueError(f"epochs {self.epochs}, batch_size {self.batch_size}; both from 1")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate is {self.learning_rate}; a number above 0 is needed")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup is {self.warmup}; from 0 to below 1 is needed")
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+            raise ValueError(f"beta1 {self.beta1}, beta2 {self.beta2}; from 0 to below 1 needed")
+        if len(self.checks) != len(self.margins) or list(self.checks) != sorted(self.checks):
+            raise ValueError(f"checks {self.checks} and margins {self.margins} do not match")
+        if not all(0 < check < 1 for check in self.checks):
+            raise ValueError(f"checks {self.checks}: each must be between 0 and 1")
+
+
+class Images(NamedTuple):
+    """Arrays of a data set's training and evaluation split."""
+
+    train_images: jax.Array
+    train_labels: jax.Array
+    held_images: jax.Array
+    held_labels: jax.Array
+
+
+class Outcome(NamedTuple):
+    """What one training gave.
+
+    Attributes:
+      curve: float32 [S], accuracy at each check and at the end; NaN after a stop.
+      accuracy: float32, at the end or where it was stopped.
+      stopped: Whether it was stopped early.
+      steps: Steps taken.
+    """
+
+    curve: jax.Array
+    accuracy: jax.Array
+    stopped: jax.Array
+    steps: jax.Array
+
+
+def steps_per_epoch(recipe: Recipe, images: int) -> int:
+    """Return the full batches of one epoch; a remainder is left out, another one each epoch."""
+    return max(images // recipe.batch_size, 1)
+
+
+def check_steps(recipe: Recipe, images: int) -> tuple[int, ...]:
+    """Return the steps after which a child is evaluated, ascending; the last is the end."""
+    total = recipe.epochs * steps_per_epoch(recipe, images)
+    return (*(max(1, round(share * total)) for share in recipe.checks), total)
+
+
+def optimizer(recipe: Recipe, images: int) -> optax.GradientTransformation:
+    """Return Adam with the recipe's schedule for a number of training images."""
+    total = recipe.epochs * steps_per_epoch(recipe, images)
+    rising = max(1, round(recipe.warmup * total))
+    schedule = optax.join_schedules(
+        [
+            optax.linear_schedule(
+                recipe.learning_rate / rising, recipe.learning_rate, max(rising - 1, 1)
+            ),
+            optax.linear_schedule(recipe.learning_rate, 0.0, max(total - rising, 1)),
+        ],
+        [rising],
+    )
+    return optax.adam(schedule, b1=recipe.beta1, b2=recipe.beta2)
+
+
+def batches(recipe: Recipe, images: int, key: jax.Array) -> jax.Array:
+    """Return the image indices of every step: int32 [steps, B], each epoch in its own order."""
+    size = min(recipe.batch_size, images)
+    steps = steps_per_epoch(recipe, images)
+
+    def epoch(index: jax.Array) -> jax.Array:
+        order = jax.random.permutation(jax.random.fold_in(key, index), images)
+        return order[: steps * size].reshape(steps, size)
+
+    return jax.vmap(epoch)(jnp.arange(recipe.epochs)).reshape(-1, size)
+
+
+def class_logits(logits: jax.Array) -> jax.Array:
+    """Return logits [N, classes]; a single one stands against zero."""
+    if logits.shape[-1] > 1:
+        return logits
+    return jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
+
+
+def loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Return the mean cross-entropy of logits [N, classes] with labels [N]."""
+    return optax.softmax_cross_entropy_with_integer_labels(class_logits(logits), labels).mean()
+
+
+def correct(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Return float32 [N]: 1 where the largest logit is the label's."""
+    return (class_logits(logits).argmax(-1) == labels).astype(jnp.float32)
+
+
+EVALUATION_BATCH = 128
+
+
+def accuracy(predict: Any, images: jax.Array, labels: jax.Array) -> jax.Array:
+    """Return the share of images that are classified right, in batches of bounded size.
+
+    Args:
+      predict: Images [n, H, W, C] -> logits [n, classes].
+      images: float32 [V, H, W, C].
+      labels: int32 [V].
+    """
+    size = min(EVALUATION_BATCH, images.shape[0])
+    count = -(-images.shape[0] // size)
+    fill = count * size - images.shape[0]
+    padded = jnp.pad(images, ((0, fill), *((0, 0),) * (images.ndim - 1)))
+    # No logit is the largest at label -1, so that the fill never counts.
+    answers = jnp.pad(labels, (0, fill), constant_values=-1)
+    hits = jax.lax.map(
+        lambda part: correct(predict(part[0]), part[1]).sum(),
+        (padded.reshape(count, size, *images.shape[1:]), answers.reshape(count, size)),
+    )
+    return hits.sum() / images.shape[0]
+
+
+class _State(NamedTuple):
+    trainable: Any
+    statistics: Any
+    momenta: Any
+
+
+def train(
+    apply: Any,
+    trainable: Any,
+    statistics: Any,
+    recipe: Recipe,
+    images: Images,
+    key: jax.Array,
+    thresholds: jax.Array,
+    active: jax.Array,
+) -> tuple[Outcome, Any, Any]:
+    """Train one network, evaluating it at the recipe's checks.
+
+    Args:
+      apply: (trainable, statistics, images, training, key) -> (logits, statistics).
+      trainable: Pytree of parameters.
+      statistics: Pytree of batch statistics.
+      recipe: The recipe (static).
+      images: Training and held-out images.
+      key: Typed random key of batches and dropout.
+      thresholds: float32 [S - 1]; a child below is stopped at that check.
+      active: Whether to train at all; an inactive child takes no step.
+
+    Returns:
+      The outcome, the trained parameters and their statistics.
+    """
+    count = images.train_images.shape[0]
+    order_key, dropout_key = jax.random.split(key)
+    order = batches(recipe, count, order_key)
+    ends = jnp.asarray(check_steps(recipe, count))
+    update = optimizer(recipe, count)
+
+    def step(index: jax.Array, state: _State) -> _State:
+        chosen = order[index]
+
+        def objective(trainable: Any) -> tuple[jax.Array, Any]:
+            logits, statistics = apply(
+                trainable,
+                state.statistics,
+                images.train_images[chosen],
+                True,
+                jax.random.fold_in(dropout_key, index),
+            )
+            return loss(logits, images.train_labels[chosen]), statistics
+
+        gradients, statistics = jax.grad(objective, has_aux=True)(state.trainable)
+        changes, momenta = update.update(gradients, state.momenta)
+        return _State(optax.apply_updates(state.trainable, changes), statistics, momenta)
+
+    def segment(carry: tuple) -> tuple:
+        check, _, curve, steps, state = carry
+        state = jax.lax.fori_loop(steps, ends[check], step, state)
+
+        def predict(part: jax.Array) -> jax.Array:
+            return apply(state.trainable, state.statistics, part, False, None)[0]
+
+        found = accuracy(predict, images.held_images, images.held_labels)
+        bar = jnp.append(thresholds, -jnp.inf)[check]
+        return check + 1, found < bar, curve.at[check].set(found), ends[check], state
+
+    def going(carry: tuple) -> jax.Array:
+        return active & (carry[0] < ends.shape[0]) & ~carry[1]
+
+    curve = jnp.full(ends.shape, jnp.nan)
+    state = _State(trainable, statistics, update.init(trainable))
+    start = (jnp.int32(0), jnp.bool_(False), curve, jnp.int32(0), state)
+    check, stopped, curve, steps, state = jax.lax.while_loop(going, segment, start)
+    outcome = Outcome(curve, curve[jnp.maximum(check - 1, 0)], stopped, steps)
+    return outcome, state.trainable, state.statistics
+
+
+def train_child(
+    template: templates.Template,
+    recipe: Recipe,
+    method: Any,
+    images: Images,
+    child: dict[str, forward.Arrays],
+    seed: jax.Array,
+    thresholds: jax.Array,
+    active: jax.Array,
+) -> Outcome:
+    """Train one child of the template from its own initial weights.
+
+    Args:
+      template: The plan (static).
+      recipe: The recipe (static).
+      method: How convolutions are computed (static).
+      images: Training and held-out images.
+      child: Arrays of the variant.
+      seed: uint32; decides initial weights, batches and dropout, and nothing else does.
+      thresholds: float32 [S - 1].
+      active: Whether to train at all.
+    """
+    draw_key, train_key = jax.random.split(jax.random.key(seed))
+    parameters = forward.scaled(forward.draw(template, draw_key), child)
+
+    def apply(parameters, statistics, batch, training, key):
+        mode = forward.Mode(training, method)
+        return forward.run(template, child, parameters, statistics, batch, mode, key)
+
+    outcome, _, _ = train(
+        apply,
+        parameters,
+        forward.initial_statistics(template),
+        recipe,
+        images,
+        train_key,
+        thresholds,
+        active,
+    )
+    return outcome

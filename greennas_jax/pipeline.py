@@ -1,0 +1,211 @@
+"""The nine steps from a network's text to a greener network's text, as a few calls.
+
+1-3 `costs.profile` of the network read; 4 `prepare` and `nao.embedding.teach`; 5-6 `solve`;
+7 `accuracy.final_test`; 8-9 `report`. Programs join them; nothing here reads flags or writes files.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from greennas_jax.accuracy.oracle import Oracle
+from greennas_jax.costs.devices import Device
+from greennas_jax.costs.settings import CostSettings
+from greennas_jax.nao import embedding as embeddings
+from greennas_jax.nao.embedding import Embedding
+from greennas_jax.nao.latent_search import LatentConfig
+from greennas_jax.nao.model import ModelConfig
+from greennas_jax.nao.training import TrainingConfig
+from greennas_jax.search import additive, evolution, latent, loop, random_search
+from greennas_jax.search import problem as problems
+from greennas_jax.search.archive import Archive
+from greennas_jax.search.loop import LoopConfig
+from greennas_jax.search.problem import Algorithm, Problem
+from greennas_jax.spaces import edits
+from greennas_jax.spaces import factors as cost_factors
+from greennas_jax.spaces.edits import EditsConfig, EditSpace
+from greennas_jax.spec.network import Network
+
+TERMS = ("energy", "time", "memory", "parameters")
+ALGORITHMS = ("latent", "additive", "evolution", "random")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PipelineConfig:
+    """Everything that decides a run's result, besides the network, the device and the data.
+
+    Attributes:
+      objective: The cost term to lower, one of TERMS.
+      algorithm: One of ALGORITHMS.
+      seed: Of every random choice of the search.
+      max_accuracy_drop: Accuracy that may be lost, a fraction of 1 (0.01 is one point).
+      proxy_tolerance: Relative drop of a training-free score that may be lost.
+      baseline_seeds: Trainings of the given network that set the guard.
+      settings: What is costed.
+      space: Which edits are offered.
+      model: Sizes of the embedding's networks.
+      training: How the embedding is trained.
+      latent: How the embedding is searched.
+      loop: Budget and confirmation.
+    """
+
+    objective: str = "energy"
+    algorithm: str = "latent"
+    seed: int = 0
+    max_accuracy_drop: float = 0.01
+    proxy_tolerance: float = 0.15
+    baseline_seeds: int = 8
+    settings: CostSettings = CostSettings()
+    space: EditsConfig = EditsConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    latent: LatentConfig = LatentConfig()
+    loop: LoopConfig = LoopConfig()
+
+    def __post_init__(self):
+        for name, value, allowed in (
+            ("objective", self.objective, TERMS),
+            ("algorithm", self.algorithm, ALGORITHMS),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{name} is {value!r}; allowed: {', '.join(allowed)}")
+        for name in ("max_accuracy_drop", "proxy_tolerance"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: from 0, below 1")
+
+
+class Prepared(NamedTuple):
+    """A network's space with its costs.
+
+    Attributes:
+      space: The edits around the given network.
+      costs: Factors of all TERMS, in order.
+      objective: Factors of the searched term alone.
+    """
+
+    space: EditSpace
+    costs: cost_factors.Factors
+    objective: cost_factors.Factors
+
+
+def prepare(network: Network, device: Device, config: PipelineConfig) -> Prepared:
+    """Build the space around a network and fill its cost tables."""
+    space = edits.build(network, config=config.space)
+    costs = cost_factors.fill(space, device, TERMS, config.settings)
+    chosen = cost_factors.select_terms(costs, (TERMS.index(config.objective),))
+    return Prepared(space, costs, chosen)
+
+
+def embed(
+    prepared: Prepared,
+    config: PipelineConfig,
+    progress: Callable[[int, float, float], None] | None = None,
+) -> Embedding:
+    """Train the embedding of a prepared space."""
+    return embeddings.teach(
+        prepared.space,
+        prepared.costs,
+        TERMS,
+        config.seed,
+        config.model,
+        config.training,
+        progress,
+    )
+
+
+def pose(
+    prepared: Prepared,
+    oracle: Oracle,
+    config: PipelineConfig,
+    evaluate: Callable[[np.ndarray, Sequence[int]], Sequence[Any]] | None = None,
+) -> tuple[Problem, Archive]:
+    """Measure the given network's accuracy and pose the search problem.
+
+    Args:
+      prepared: The space and its costs.
+      oracle: Who says how accurate a network is.
+      config: The run.
+      evaluate: Evaluates tokens [n, T] on seeds; by default the oracle on the decoded networks.
+
+    Returns:
+      The problem, and an archive that holds the baseline.
+    """
+
+    def by_oracle(tokens: np.ndarray, seeds: Sequence[int]):
+        return oracle.evaluate([prepared.space.decode(row) for row in tokens], seeds)
+
+    proxy = oracle.kind == "proxy"
+    seeds = list(range(1 if proxy else config.baseline_seeds))
+    given = np.zeros((len(seeds), len(prepared.space.positions)), np.int32)
+    evaluate = evaluate or by_oracle
+    baseline = np.asarray([float(trial.accuracy) for trial in evaluate(given, seeds)])
+    allowed = config.proxy_tolerance if proxy else config.max_accuracy_drop
+    problem = Problem(
+        space=prepared.space,
+        costs=prepared.objective,
+        evaluate=evaluate,
+        threshold=float(baseline.mean()) - allowed,
+        baseline=baseline,
+        noise=float(baseline.std(ddof=1)) if len(baseline) > 1 else 0.0,
+        deterministic=proxy,
+    )
+    return problem, problems.start(problem, seeds)
+
+
+def algorithm_for(problem: Problem, config: PipelineConfig, taught: Embedding | None) -> Algorithm:
+    """Return the configured algorithm.
+
+    Args:
+      problem: What is searched.
+      config: The run.
+      taught: The embedding; needed by `latent` alone.
+    """
+    if config.algorithm == "random":
+        return random_search.RandomSearch(problem)
+    if config.algorithm == "evolution":
+        return evolution.Evolution(problem)
+    if config.algorithm == "additive":
+        return additive.AdditiveSolver(problem)
+    if taught is None:
+        raise ValueError("algorithm 'latent' needs a taught embedding")
+    return latent.LatentSearch(
+        problem=problem,
+        model=taught.model,
+        head=taught.heads[config.objective],
+        distance=taught.distance,
+        labels=1 + config.loop.queries,
+        config=config.latent,
+    )
+
+
+class Solution(NamedTuple):
+    """What a search ends with.
+
+    Attributes:
+      tokens: int32 [T] of the winner; zeros are the given network.
+      network: The winner.
+      archive: Every query.
+    """
+
+    tokens: np.ndarray
+    network: Network
+    archive: Archive
+
+
+def solve(
+    problem: Problem,
+    algorithm: Algorithm,
+    archive: Archive,
+    config: PipelineConfig,
+    progress: loop.Progress | None = None,
+) -> Solution:
+    """Search, train the leaders again, and choose the winner."""
+    rng = np.random.default_rng([config.seed, 2])
+    archive = loop.search(problem, algorithm, archive, rng, config.loop, progress)
+    archive = loop.confirm(problem, algorithm, archive, config.loop)
+    if progress is not None:
+        progress(archive)
+    tokens = loop.winner(problem, archive, config.loop)
+    return Solution(tokens, problem.space.decode(tokens), archive)

@@ -1,0 +1,240 @@
+"""Plain-text tables and the first lines of a report."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from greennas_jax.report import units
+from greennas_jax.report.comparison import LayerChange
+
+_TOTALS = (
+    # label, key of a profile's totals, unit of the value there, unit shown, factor between them,
+    # key of a profile's reasons where the value is unknown.
+    ("time", "time_ms", "s", 1e-3, "backward"),
+    ("energy", "energy_j", "J", 1.0, "power"),
+    ("energy per example", "energy_per_example_j", "J", 1.0, "power"),
+    ("power", "power_w", "W", 1.0, "power"),
+    ("operations", "flops", "FLOP", 1.0, "backward"),
+    ("memory traffic", "bytes", "B", 1.0, "backward"),
+    ("parameters", "parameters", "", 1.0, ""),
+    ("peak memory", "peak_memory_bytes", "B", 1.0, ""),
+)
+
+
+def aligned(rows: Sequence[Sequence[str]], text_columns: int) -> str:
+    """Return rows of cells as columns two spaces apart.
+
+    Args:
+      rows: Rows of equally many cells, the header first.
+      text_columns: How many of the first columns are flush left; the others are flush right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if column < text_columns else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def comparison_table(changes: Sequence[LayerChange]) -> str:
+    """Return a table of what became of every layer, with the sums in its last line."""
+    columns = (
+        [change.energy_before_j for change in changes],
+        [change.energy_after_j for change in changes],
+        [change.saved_j for change in changes],
+    )
+    parameters = (
+        [change.parameters_before for change in changes],
+        [change.parameters_after for change in changes],
+    )
+    factor, unit = units.scale([*columns[0], *columns[1]], "J")
+
+    def figures(energies: Iterable[float | None], counts: Iterable[int]) -> tuple[str, ...]:
+        shown = (units.UNKNOWN if e is None else _thousandths(e * factor) for e in energies)
+        return (*shown, *(f"{count:,}" for count in counts))
+
+    header = ("layer", "change", "before", "after")
+    titles = (f"{unit} {word}" for word in ("before", "after", "saved"))
+    rows: list[tuple[str, ...]] = [(*header, *titles, "parameters before", "parameters after")]
+    for index, change in enumerate(changes):
+        words = (change.layer, change.change, change.before, change.after)
+        own = figures((c[index] for c in columns), (c[index] for c in parameters))
+        rows.append((*words, *own))
+    rows.append(("total", "", "", "", *figures(map(_sum, columns), map(sum, parameters))))
+    return aligned(rows, len(header))
+
+
+def _thousandths(value: float) -> str:
+    # Adding zero turns a rounded -0.0 into 0.0.
+    return f"{round(value, 3) + 0.0:.3f}"
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def totals_table(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Return a table of two profiles' totals and their relative change.
+
+    Args:
+      before: A `greennas.profile/1`.
+      after: The other.
+    """
+    rows: list[tuple[str, ...]] = [("", "before", "after", "change")]
+    for label, key, unit, factor, reason in _TOTALS:
+        values = [profile["totals"].get(key) for profile in (before, after)]
+        values = [None if value is None else value * factor for value in values]
+        shown = [
+            units.quantity(value, unit, _reason(profile, reason))
+            for value, profile in zip(values, (before, after), strict=True)
+        ]
+        rows.append((label, *shown, units.percentage(units.relative_change(*values))))
+    return aligned(rows, 1)
+
+
+def _reason(profile: Mapping[str, Any], key: str) -> str:
+    """Return why a figure of a profile is unknown."""
+    reasons = profile.get("reasons") or {}
+    return reasons.get(key) or "; ".join(reasons.values()) or "no reason given"
+
+
+def headline(report: Mapping[str, Any]) -> list[str]:
+    """Return the lines that a report begins with; the first tells the verdict and the energy.
+
+    Args:
+      report: A `greennas.report/1`. What it does not hold is left out, except that the first line
+        always says whether accuracy was measured.
+    """
+    lines = [_first_line(report), *_accuracy_lines(report.get("accuracy") or {})]
+    lines.append(_totals_line(report["before"]["totals"], report["after"]["totals"]))
+    lines += _search_lines(report.get("search") or {})
+    if "payback_inferences" in report:
+        lines.append(f"payback: {_payback(report)}")
+    return [*lines, *_bound_lines(report)]
+
+
+def _energy_words(report: Mapping[str, Any]) -> str:
+    """Return the change of energy as words with both figures."""
+    totals = [report[side]["totals"]["energy_j"] for side in ("before", "after")]
+    change = units.relative_change(*totals)
+    if change is None:
+        known = [side for side in ("before", "after") if report[side]["totals"]["energy_j"] is None]
+        reason = _reason(report[known[0]], "power") if known else "it was zero before"
+        return f"change of energy unknown ({reason})"
+    words = f"{abs(100 * change):.1f} % {'less' if change < 0 else 'more'} energy"
+    if f"{100 * change:.1f}" in ("0.0", "-0.0"):
+        words = "the same energy"
+    return f"{words} ({units.quantity(totals[0], 'J')} -> {units.quantity(totals[1], 'J')})"
+
+
+def _first_line(report: Mapping[str, Any]) -> str:
+    accuracy = report.get("accuracy") or {}
+    kind, energy = accuracy.get("kind"), _energy_words(report)
+    if kind not in ("measured", "table"):
+        return f"Accuracy was NOT measured{_proxy_words(accuracy)}: {energy}"
+    source = "" if kind == "measured" else " (from a benchmark table)"
+    verdict = accuracy.get("verdict", "undecided")
+    told = {
+        "holds": f"Accuracy holds{source}: {energy}",
+        "fails": f"Accuracy FAILS the guard{source}: {energy}, but accuracy falls too far",
+        "undecided": f"UNDECIDED whether accuracy holds{source}: {energy}",
+    }
+    return told.get(verdict, f"Verdict on accuracy '{verdict}'{source}: {energy}")
+
+
+def _proxy_words(accuracy: Mapping[str, Any]) -> str:
+    if accuracy.get("kind") != "proxy":
+        return ""
+    names = ", ".join(accuracy.get("proxies") or ()) or "not named"
+    words = f" (training-free proxies only: {names}"
+    tolerance = accuracy.get("tolerance")
+    return f"{words}; tolerance {'not given' if tolerance is None else f'{tolerance:g}'})"
+
+
+def _accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
+    lines = []
+    sides = [accuracy.get("before"), accuracy.get("after")]
+    scores = [_score(side, accuracy.get("kind")) for side in sides if side]
+    if scores:
+        what = "proxy score" if accuracy.get("kind") == "proxy" else "accuracy"
+        lines.append(f"{what}: {' -> '.join(scores)}{_difference(accuracy)}")
+    if accuracy.get("guard"):
+        lines.append(f"guard: {accuracy['guard']}")
+    return lines
+
+
+def _score(side: Mapping[str, Any], kind: str | None) -> str:
+    """Return mean, spread and number of seeds; accuracies in percent, proxy scores as they are."""
+    mean, spread, seeds = (side.get(key) for key in ("mean", "std", "seeds"))
+    if mean is None:
+        return units.UNKNOWN
+    shown = f"{mean:.4g}" if kind == "proxy" else f"{100 * mean:.2f} %"
+    if spread is not None:
+        shown += f" ± {spread:.2g}" if kind == "proxy" else f" ± {100 * spread:.2f}"
+    count = seeds if isinstance(seeds, int) else len(seeds or ())
+    return f"{shown} ({count} seed{'s' if count > 1 else ''})" if count else shown
+
+
+def _difference(accuracy: Mapping[str, Any]) -> str:
+    found = accuracy.get("difference") or {}
+    mean, error = found.get("mean"), found.get("standard_error")
+    if mean is None:
+        return ""
+    if accuracy.get("kind") == "proxy":
+        return f", difference {mean:+.3g}"
+    shown = f", difference {100 * mean:+.2f} points"
+    return shown if error is None else f"{shown} (standard error {100 * error:.2f})"
+
+
+def _totals_line(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    parts = [
+        f"{label} {units.percentage(units.relative_change(before.get(key), after.get(key)))}"
+        for label, key, *_ in _TOTALS
+        if key not in ("energy_per_example_j", "power_w", "bytes")
+    ]
+    return f"change: {', '.join(parts)}"
+
+
+def _search_lines(search: Mapping[str, Any]) -> list[str]:
+    lines = []
+    spent = []
+    if search.get("queries") is not None:
+        spent.append(f"{search['queries']:,} queries")
+    if search.get("wall_s") is not None:
+        spent.append(units.duration(search["wall_s"]))
+    if "energy_j" in search:
+        energy = units.quantity(search["energy_j"], "J", search.get("energy_reason"))
+        spent.append(f"energy {energy}")
+    if spent:
+        lines.append(f"search: {', '.join(spent)}")
+    gains = [
+        f"{100 * search[key]:.1f} % {word}"
+        for key, word in (("predicted_gain", "predicted"), ("recosted_gain", "re-costed exactly"))
+        if search.get(key) is not None
+    ]
+    return [*lines, f"gain: {', '.join(gains)}"] if gains else lines
+
+
+def _payback(report: Mapping[str, Any]) -> str:
+    count = report["payback_inferences"]
+    if count is None:
+        return units.quantity(None, "", report.get("payback_reason"))
+    return f"the search's own energy is saved after {count:,.0f} inferences"
+
+
+def _bound_lines(report: Mapping[str, Any]) -> list[str]:
+    """Return how far the found energy is from the least of the space, accuracy aside."""
+    bound = (report.get("bounds") or {}).get("energy_j")
+    after = report["after"]["totals"]["energy_j"]
+    if bound is None:
+        return []
+    line = f"bound: no network of this space needs less than {units.quantity(bound, 'J')}"
+    far = (
+        ""
+        if after is None or bound <= 0
+        else f"; the found one needs {after / bound:.2f} times that"
+    )
+    return [f"{line}, whatever its accuracy{far}"]
