@@ -204,8 +204,6 @@ def solve(
     """Search, train the leaders again, and choose the winner."""
     rng = np.random.default_rng([config.seed, 2])
     archive = loop.search(problem, algorithm, archive, rng, config.loop, progress)
-    archive = loop.confirm(problem, algorithm, archive, config.loop)
-    if progress is not None:
-        progress(archive)
+    archive = loop.confirm(problem, algorithm, archive, config.loop, progress)
     tokens = loop.winner(problem, archive, config.loop)
     return Solution(tokens, problem.space.decode(tokens), archive)

@@ -47,9 +47,11 @@ def true_shape(
                 weights[name][role] = roles[role][live]
     for name, part in modules.items():
         for role, values in weights[name].items():
-            owner = part.normalization if role in ("scale", "shift") and isinstance(
-                part, flax_network.Linear
-            ) else part
+            owner = (
+                part.normalization
+                if role in ("scale", "shift") and isinstance(part, flax_network.Linear)
+                else part
+            )
             getattr(owner, role)[...] = jnp.asarray(values)
     return module
 

@@ -200,9 +200,7 @@ def _normalize(
     return (values - batch.mean) * inverse + roles["shift"], moments
 
 
-def _live_windows(
-    slot: templates.Slot, axis: int, size: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def _live_windows(slot: templates.Slot, axis: int, size: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return first position [o] and number [o] of live inputs of each window along one axis."""
     view = slot.node.view
     window = slot.windows[axis]  # pyright: ignore[reportOptionalSubscript] -- a pooling slot has windows
@@ -307,8 +305,9 @@ def _head(slot: templates.Slot, values: jax.Array, above: Arrays) -> jax.Array:
         mean = _positions_mean(values, above)
         out = jax.nn.softmax(jnp.where(above["channels"] > 0, mean, -jnp.inf), axis=-1)
     else:
-        out = jax.nn.sigmoid(_positions_mean(values, above).sum(-1, keepdims=True)
-                             / above["channels"].sum())
+        out = jax.nn.sigmoid(
+            _positions_mean(values, above).sum(-1, keepdims=True) / above["channels"].sum()
+        )
     return out[:, None, None, :]
 
 

@@ -137,9 +137,7 @@ def kernel_choices(kernel: int) -> Sizes:
     return tuple(sorted({*range(1, kernel + 1, 2), kernel}))
 
 
-def pad_before(
-    size: int, kernel: int, stride: int, padding: Any, axis: int
-) -> int:
+def pad_before(size: int, kernel: int, stride: int, padding: Any, axis: int) -> int:
     """Return the padding in front along one dimension."""
     if padding == "VALID":
         return 0
@@ -191,9 +189,7 @@ def _convolution(
         return Slot(node, "depthwise", rows, columns, above.channels, windows, gain=gain)
     narrower = min(above.channels, view.out_channels)
     middle = max(1, math.ceil(narrower * freedom.middle)) if view.groups == 1 else 0
-    return Slot(
-        node, "convolution", rows, columns, view.out_channels, windows, middle, gain=gain
-    )
+    return Slot(node, "convolution", rows, columns, view.out_channels, windows, middle, gain=gain)
 
 
 def _deconvolution(node: graph.Node, above: Slot) -> Slot:

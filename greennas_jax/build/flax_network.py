@@ -199,9 +199,7 @@ def _product(
     )
 
 
-def _weightless(
-    node: graph.Node, inputs: list[jax.Array], method: convolution.Method
-) -> jax.Array:
+def _weightless(node: graph.Node, inputs: list[jax.Array], method: convolution.Method) -> jax.Array:
     """Apply a layer without parameters, without its activation."""
     first = inputs[0]
     match node.type:

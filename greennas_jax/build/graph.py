@@ -160,9 +160,7 @@ def logits_layer(network: Network) -> str:
 
 def initial_gains(nodes: tuple[Node, ...]) -> dict[str, float]:
     """Return for each node the variance gain that its activation, or its readers', asks for."""
-    rectifying = {
-        parent for node in nodes if node.type == "ReLU" for parent in node.parents
-    }
+    rectifying = {parent for node in nodes if node.type == "ReLU" for parent in node.parents}
     return {
         node.name: operations.gain("relu" if node.name in rectifying else node.activation)
         for node in nodes

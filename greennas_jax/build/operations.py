@@ -49,9 +49,7 @@ def initial_scale(fan_in: float, variance_gain: float = 1.0) -> float:
     return math.sqrt(variance_gain / fan_in)
 
 
-def live_counts(
-    size: int, kernel: int, stride: int, pads: tuple[int, int]
-) -> jax.Array:
+def live_counts(size: int, kernel: int, stride: int, pads: tuple[int, int]) -> jax.Array:
     """Return how many inputs each window along one dimension sees, padding aside: float [o]."""
     starts = jnp.arange((size + sum(pads) - kernel) // stride + 1) * stride - pads[0]
     ends = jnp.minimum(starts + kernel, size)

@@ -232,9 +232,14 @@ def _input_change(was: Shapes, now: Shapes) -> Change:
     """Return the change of a layer whose own text is as given."""
     if [shape[1:] for shape in was.inputs] == [shape[1:] for shape in now.inputs]:
         return "kept"
+    # Channels tell of narrower parents, unless the input was flat and is not, or the reverse.
+    ranks = [[len(shape) for shape in side.inputs] for side in (was, now)]
     channels = [sum(shape[-1] for shape in side.inputs) for side in (was, now)]
-    elements = [sum(math.prod(shape[1:]) for shape in side.inputs) for side in (was, now)]
-    narrower = channels[1] < channels[0] or elements[1] < elements[0]
+    if ranks[0] == ranks[1] and channels[0] != channels[1]:
+        narrower = channels[1] < channels[0]
+    else:
+        sizes = [sum(math.prod(shape[1:]) for shape in side.inputs) for side in (was, now)]
+        narrower = sizes[1] < sizes[0]
     return "kept (narrower input)" if narrower else "kept (other input)"
 
 

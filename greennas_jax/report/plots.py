@@ -150,17 +150,17 @@ def layer_energy(path: str | os.PathLike[str], changes: Sequence[LayerChange]) -
     factor, unit = units.scale([energy for bar in bars for energy in bar[2:]], "J")
     before = np.asarray([bar.before * factor for bar in bars])
     after = np.asarray([bar.after * factor for bar in bars])
-    longest = np.maximum(before, after)
-    top = float(longest.max(initial=0.0)) or 1.0
+    top = float(np.maximum(before, after).max(initial=0.0)) or 1.0
     figure, axes = _figure(1.5 + 0.34 * max(len(bars), 2))
     positions = np.arange(len(bars))
     axes.barh(positions - 0.2, before, height=0.38, color=ORANGE, label="given")
     axes.barh(positions + 0.2, after, height=0.38, color=GREEN, label="found")
-    style = {"va": "center", "fontsize": 9, "color": INK, "parse_math": False}
+    # A column of its own, for which the layout makes room however long the notes are.
+    style = {"va": "center_baseline", "fontsize": 10, "color": INK, "parse_math": False}
     for position, bar in enumerate(bars):
-        axes.text(float(longest[position]) + 0.01 * top, position, bar.note, **style)
+        axes.text(1.02, position, bar.note, transform=axes.get_yaxis_transform(), **style)
     axes.set_yticks(positions, [_short(bar.label) for bar in bars], fontsize=10, parse_math=False)
-    axes.set_xlim(0, 1.32 * top)
+    axes.set_xlim(0, 1.02 * top)
     axes.set_ylim(max(len(bars), 1) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
@@ -352,7 +352,8 @@ def _cost_axis(axes: Axes, costs: Sequence[float], *, vertical: bool = False) ->
     if high / low < 4:
         axis.set_major_locator(ticker.MaxNLocator(7, steps=[1, 2, 5, 10]))
     else:
-        subs = (1, 2, 3, 5, 7) if high / low < 20 else (1, 2, 5)
+        decades = math.log10(high / low)
+        subs = (1, 2, 3, 5, 7) if decades < 1.3 else (1, 2, 5) if decades < 4 else (1,)
         axis.set_major_locator(ticker.LogLocator(subs=subs))
     axis.set_minor_locator(ticker.NullLocator())
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))

@@ -118,16 +118,20 @@ def headline(report: Mapping[str, Any]) -> list[str]:
 
 def _energy_words(report: Mapping[str, Any]) -> str:
     """Return the change of energy as words with both figures."""
-    totals = [report[side]["totals"]["energy_j"] for side in ("before", "after")]
-    change = units.relative_change(*totals)
+    profiles = (report["before"], report["after"])
+    before, after = (profile["totals"]["energy_j"] for profile in profiles)
+    change = units.relative_change(before, after)
     if change is None:
-        known = [side for side in ("before", "after") if report[side]["totals"]["energy_j"] is None]
-        reason = _reason(report[known[0]], "power") if known else "it was zero before"
+        unknown = [profile for profile in profiles if profile["totals"]["energy_j"] is None]
+        reason = _reason(unknown[0], "power") if unknown else "it was zero before"
         return f"change of energy unknown ({reason})"
-    words = f"{abs(100 * change):.1f} % {'less' if change < 0 else 'more'} energy"
-    if f"{100 * change:.1f}" in ("0.0", "-0.0"):
+    share = f"{abs(100 * change):.1f} %"
+    words = f"{share} {'less' if change < 0 else 'more'} energy"
+    if share == "0.0 %":
         words = "the same energy"
-    return f"{words} ({units.quantity(totals[0], 'J')} -> {units.quantity(totals[1], 'J')})"
+    batch = profiles[0].get("batch_size")
+    each = "" if batch is None else f" a batch of {batch}"
+    return f"{words} ({units.quantity(before, 'J')} -> {units.quantity(after, 'J')}{each})"
 
 
 def _first_line(report: Mapping[str, Any]) -> str:
@@ -231,10 +235,8 @@ def _bound_lines(report: Mapping[str, Any]) -> list[str]:
     after = report["after"]["totals"]["energy_j"]
     if bound is None:
         return []
-    line = f"bound: no network of this space needs less than {units.quantity(bound, 'J')}"
-    far = (
-        ""
-        if after is None or bound <= 0
-        else f"; the found one needs {after / bound:.2f} times that"
-    )
-    return [f"{line}, whatever its accuracy{far}"]
+    least = units.quantity(bound, "J")
+    line = f"bound: no network of this space needs less than {least}, whatever its accuracy"
+    if after is not None and bound > 0:
+        line += f"; the found one needs {after / bound:.2f} times that"
+    return [line]

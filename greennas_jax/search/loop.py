@@ -12,7 +12,7 @@ import numpy as np
 
 from greennas_jax.search import archive as archives
 from greennas_jax.search import problem as problems
-from greennas_jax.search.archive import Archive, Query
+from greennas_jax.search.archive import Archive, Query, Summary
 from greennas_jax.search.problem import Algorithm, Problem, Proposal
 
 Progress = Callable[[Archive], None]
@@ -25,22 +25,27 @@ class LoopConfig:
     Attributes:
       queries: Trainings of the search.
       batch: Queries proposed at once.
-      leaders: Architectures trained again, round by round.
-      repeats: Further trainings of each leader, round by round.
+      rounds: Rounds in which leaders are trained again.
+      leaders: Architectures trained again in a round.
+      repeats: Further trainings of each leader in a round.
+      most_repeats: Further trainings after which no more is learned of an architecture.
       confidence: Standard errors between a leader's mean and its lower confidence bound.
     """
 
     queries: int = 128
     batch: int = 16
-    leaders: tuple[int, ...] = (12, 6)
-    repeats: tuple[int, ...] = (3, 5)
+    rounds: int = 4
+    leaders: int = 4
+    repeats: int = 4
+    most_repeats: int = 8
     confidence: float = 1.0
 
     def __post_init__(self):
-        if len(self.leaders) != len(self.repeats):
-            raise ValueError(f"leaders {self.leaders} and repeats {self.repeats} differ in length")
-        if self.queries < 1 or self.batch < 1:
-            raise ValueError(f"queries {self.queries} and batch {self.batch} must be positive")
+        for name in ("queries", "batch", "leaders", "repeats"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed: from 1")
+        if self.rounds < 0 or self.confidence < 0:
+            raise ValueError(f"rounds {self.rounds}, confidence {self.confidence}: both from 0")
 
 
 def evaluate(
@@ -100,37 +105,6 @@ def search(
     return archive
 
 
-def lower_bounds(problem: Problem, archive: Archive, config: LoopConfig) -> np.ndarray:
-    """Return each architecture's lower confidence bound on its accuracy above the guard.
-
-    The guard is itself an estimate from the baseline's trainings; both errors count.
-    """
-    summary = archives.summarise(archive, problem.noise)
-    if problem.deterministic:
-        return summary.mean - problem.threshold
-    guard = problem.noise**2 / max(len(problem.baseline), 1)
-    error = np.sqrt(summary.error**2 + guard)
-    return summary.mean - problem.threshold - config.confidence * error
-
-
-def _leaders(
-    problem: Problem, archive: Archive, believed: tuple[np.ndarray, np.ndarray], count: int
-) -> np.ndarray:
-    """Return indices of the architectures most worth another training.
-
-    Ranked by expected saving: (log of given cost over cost) x chance of feasibility.
-    """
-    summary = archives.summarise(archive, problem.noise)
-    mean, spread = believed
-    margin = (mean - problem.threshold) / np.maximum(spread, 1e-9)
-    # A logistic curve stands for the normal distribution function (within 0.01).
-    chance = 1 / (1 + np.exp(-1.702 * np.clip(margin, -30, 30)))
-    saving = np.log(summary.cost[0] / summary.cost)
-    worth = np.where(summary.stopped | (saving <= 0), -np.inf, saving * chance)
-    order = np.argsort(-worth, kind="stable")[:count]
-    return order[np.isfinite(worth[order])]
-
-
 def confirmed(archive: Archive) -> Archive:
     """Return the baseline and the leaders' further trainings alone.
 
@@ -139,41 +113,79 @@ def confirmed(archive: Archive) -> Archive:
     return Archive(tuple(query for query in archive.queries if query.kind != "search"))
 
 
-def confirm(
-    problem: Problem, algorithm: Algorithm, archive: Archive, config: LoopConfig
-) -> Archive:
-    """Train the leaders again on further seeds, round by round fewer of them."""
+def lower_bounds(problem: Problem, summary: Summary, config: LoopConfig) -> np.ndarray:
+    """Return each architecture's lower confidence bound on its accuracy above the guard [A].
+
+    The guard is itself an estimate from the baseline's trainings; both errors count.
+    """
     if problem.deterministic:
-        return archive
-    seed = problems.CONFIRM_SEEDS
-    for turn, (leaders, repeats) in enumerate(zip(config.leaders, config.repeats, strict=True)):
-        pool = archive if turn == 0 else confirmed(archive)
-        believed = (
-            algorithm.believe(archive)
-            if turn == 0
-            else problems.believe_the_observed(problem, pool)
-        )
-        chosen = _leaders(problem, pool, believed, leaders)
-        tokens = archives.summarise(pool, problem.noise).tokens[chosen]
-        if len(tokens) == 0:
-            break
-        tokens = np.repeat(tokens, repeats, axis=0)
-        seeds = [seed + i % repeats for i in range(len(tokens))]
-        seed += repeats
-        archive = archive.add(evaluate(problem, problems.plain(tokens), seeds, "confirm"))
-    return archive
+        return summary.mean - problem.threshold
+    guard = problem.noise**2 / max(len(problem.baseline), 1)
+    error = np.sqrt(summary.error**2 + guard)
+    return summary.mean - problem.threshold - config.confidence * error
 
 
 def winner(problem: Problem, archive: Archive, config: LoopConfig) -> np.ndarray:
     """Return the tokens [T] of the cheapest architecture whose lower bound meets the guard.
 
-    Where none does, the given network.
+    Only the leaders' further trainings count. Where no bound meets it, the given network.
     """
     judged = archive if problem.deterministic else confirmed(archive)
     summary = archives.summarise(judged, problem.noise)
-    most = summary.repeats[1:].max(initial=1)
-    sure = (lower_bounds(problem, judged, config) >= 0) & ~summary.stopped
-    # Leaders that fell out after the first round were not trained often enough to be sure.
-    sure &= problem.deterministic | (summary.repeats >= most)
+    sure = (lower_bounds(problem, summary, config) >= 0) & ~summary.stopped
     sure[0] = True
     return summary.tokens[np.flatnonzero(sure)[np.argmin(summary.cost[sure])]]
+
+
+def _leaders(
+    problem: Problem, algorithm: Algorithm, archive: Archive, config: LoopConfig
+) -> np.ndarray:
+    """Return tokens [n, T] of the architectures most worth further trainings.
+
+    Worth is the saving below the cheapest one that is sure so far, times the chance that the lower
+    bound will meet the guard after this round.
+    """
+    summary = archives.summarise(archive, problem.noise)
+    mean, spread = algorithm.believe(archive)
+    sure = problem.cost(winner(problem, archive, config)[None])[0]
+    again = {
+        archives.key_of(query.tokens): 0 for query in archive.queries if query.kind == "confirm"
+    }
+    for query in archive.queries:
+        if query.kind == "confirm":
+            again[archives.key_of(query.tokens)] += 1
+    trained = np.asarray([again.get(archives.key_of(row), 0) for row in summary.tokens])
+    error = problem.noise * np.sqrt(
+        1 / (trained + config.repeats) + 1 / max(len(problem.baseline), 1)
+    )
+    margin = mean - problem.threshold - config.confidence * error
+    # A logistic curve stands for the normal distribution function (within 0.01).
+    scaled = margin / np.maximum(np.hypot(spread, problem.noise / 2), 1e-9)
+    chance = 1 / (1 + np.exp(-1.702 * np.clip(scaled, -30, 30)))
+    worth = np.log(sure / summary.cost) * chance
+    worth[summary.stopped | (trained >= config.most_repeats) | (summary.cost >= sure)] = 0
+    order = np.argsort(-worth, kind="stable")[: config.leaders]
+    return summary.tokens[order[worth[order] > 0]]
+
+
+def confirm(
+    problem: Problem,
+    algorithm: Algorithm,
+    archive: Archive,
+    config: LoopConfig,
+    progress: Progress | None = None,
+) -> Archive:
+    """Train the leaders again, round by round those that are then most worth it."""
+    done = sum(query.kind == "confirm" for query in archive.queries)
+    rounds = 0 if problem.deterministic else config.rounds
+    for _ in range(rounds):
+        leaders = _leaders(problem, algorithm, archive, config)
+        if len(leaders) == 0:
+            break
+        tokens = np.repeat(leaders, config.repeats, axis=0)
+        seeds = [problems.CONFIRM_SEEDS + done + i for i in range(len(tokens))]
+        done += len(tokens)
+        archive = archive.add(evaluate(problem, problems.plain(tokens), seeds, "confirm"))
+        if progress is not None:
+            progress(archive)
+    return archive

@@ -125,9 +125,7 @@ class EditSpace:
 
     def neighbours(self, tokens: np.ndarray) -> np.ndarray:
         """Return all distinct canonical strings one edit away from a string, int32 [m, T]."""
-        return spaces.single_edits(
-            spaces.check(tokens, self.sizes)[0], self.sizes, self.canonical
-        )
+        return spaces.single_edits(spaces.check(tokens, self.sizes)[0], self.sizes, self.canonical)
 
     def labels(self, tokens: np.ndarray) -> np.ndarray:
         """Return exact structure labels of some strings [n, T], float64 [n, F]."""
@@ -135,9 +133,7 @@ class EditSpace:
             self.plan, self.space_values, self.counts, self.canonical(tokens)
         )[1]
 
-    def factors(
-        self, device: Device, terms: Sequence[Term], settings: CostSettings
-    ) -> Factors:
+    def factors(self, device: Device, terms: Sequence[Term], settings: CostSettings) -> Factors:
         """Return the cost of every string as small tables.
 
         Args:

@@ -195,9 +195,7 @@ def make(plan: Plan, found: SpaceValues, table: LayerTable) -> tuple[Slot, ...]:
             node = _plain_node(plan, found, layer, alive)
             owners = [np.flatnonzero(node.values[:, 0] == 1)]
             tables = [_plain_rows(layer, template, node.values[owners[0]])]
-        slots.append(
-            Slot(layer.name, node, factors.concatenate(tables), np.concatenate(owners))
-        )
+        slots.append(Slot(layer.name, node, factors.concatenate(tables), np.concatenate(owners)))
     return tuple(slots)
 
 

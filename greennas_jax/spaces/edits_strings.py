@@ -156,9 +156,7 @@ def _total_labels(plan: Plan, found: Found) -> Iterator[tuple[str, np.ndarray]]:
             yield f"count.{operation}", np.sum(same, axis=0)
     convolutions = [n for n in mutable if plan.graph.layers[n].type == "Convolution"]
     for size, name in ((1, "1x1"), (3, "3x3")):
-        same = [
-            found.live(n) & (found.kernel[n].max(axis=1) == size) for n in convolutions
-        ]
+        same = [found.live(n) & (found.kernel[n].max(axis=1) == size) for n in convolutions]
         if same:
             yield f"count.kernel_{name}", np.sum(same, axis=0)
 

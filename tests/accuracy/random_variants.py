@@ -58,8 +58,9 @@ def _choose(rng, layer, shape, width, resizing):
         return variants.Variant(str(operation), (1, 1), width)
     view = layer_views.convolution(layer)
     kernel = _kernel(rng, view.kernel, resizing or view.padding == "SAME")
-    kernel = tuple(min(k, s) if view.padding == "VALID" else k
-                   for k, s in zip(kernel, shape[1:3], strict=True))
+    kernel = tuple(
+        min(k, s) if view.padding == "VALID" else k for k, s in zip(kernel, shape[1:3], strict=True)
+    )
     if view.groups > 1:
         return variants.Variant("given", kernel, width)
     operation = str(rng.choice(["given", "given", "separable", "grouped", "bottleneck"]))
@@ -89,7 +90,8 @@ def _dropped(rng, given, rate):
         more = {
             name
             for name in layers
-            if name not in dead and children[name]
+            if name not in dead
+            and children[name]
             and all(c in dead and gone.get(c) != name for c in children[name])
         }
         if not more:
@@ -120,8 +122,11 @@ def random_variant(given, seed, *, skip=0.2, drop=0.4, resizing=True):
             full = given_shapes[name].output[-1]
             if own not in widths:
                 widths[own] = full if own in fixed else int(rng.integers(1, full + 1))
-            width = inputs[0][-1] if variants.is_depthwise(given.by_name()[name], given_shape) \
+            width = (
+                inputs[0][-1]
+                if variants.is_depthwise(given.by_name()[name], given_shape)
                 else widths[own]
+            )
             same = given_shape == given_shapes[name].output and not (
                 layer.type == "Convolution" and layer_views.convolution(layer).strides != (1, 1)
             )

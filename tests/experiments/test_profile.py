@@ -1,0 +1,163 @@
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LAYERS = {
+    "data": {"type": "Input", "parents": [], "tensor": [4, 8, 8, 3]},
+    "conv": {
+        "type": "Convolution",
+        "parents": ["data"],
+        "filter": [3, 3, 3, 8],
+        "strides": [1, 1, 1, 1],
+        "padding": "SAME",
+    },
+    "odd": {"type": "Mystery", "parents": ["conv"]},
+    "dense": {"type": "InnerProduct", "parents": ["odd"], "num_outputs": 10},
+}
+
+
+@pytest.fixture
+def spec(tmp_path):
+    path = tmp_path / "net.json"
+    path.write_text(json.dumps({"name": "small", "layers": LAYERS}), encoding="utf-8")
+    return path
+
+
+def run(*arguments, **options):
+    command = [sys.executable, "experiments/profile.py", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120, **options
+    )
+
+
+def assert_refused(result, *words):
+    assert result.returncode == 2
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert all(word in lines[0] for word in words), lines[0]
+
+
+def test_table_and_json(spec, tmp_path):
+    out = tmp_path / "out.json"
+    result = run(f"--spec={spec}", "--device=TITAN_X", "--batch_size=2", f"--json={out}")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "conv" in result.stdout
+    assert "energy per example" in result.stdout
+    found = json.loads(out.read_text())
+    assert found["schema"] == "greennas.profile/1"
+    assert (found["batch_size"], found["device"], found["mode"]) == (2, "titan_x", "inference")
+    # 2 * 3*3*3 * 8*8*8 * 2.
+    assert found["layers"][1]["flops"] == 55296
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.json", "out.json"]
+
+
+def test_training_as_the_original_with_a_share_of_the_peak(spec, tmp_path):
+    out = tmp_path / "out.json"
+    flags = ("--mode=training", "--compat=paleo", "--ppp_comp=0.5", "--ppp_comm=0.5", "--summary")
+    result = run(f"--spec={spec}", "--device=k80", f"--json={out}", *flags)
+    assert result.returncode == 0
+    assert "conv" not in result.stdout
+    found = json.loads(out.read_text())
+    assert found["settings"]["compat"] == "paleo"
+    layer = found["layers"][1]
+    # 2 * 3*3*3 * 8*8*8 * 4 = 110592 FLOP at half of 5600 GFLOP/s.
+    assert layer["forward_compute_ms"] == pytest.approx(110592 / 2.8e12 * 1000, rel=1e-12)
+    # Padded 4 * 10*10*3, 3*3*3*8 and 4 * 8*8*8 elements of 4 B at half of 480 * 2^30 B/s.
+    expected = 4 * (1200 + 216 + 2048) / (240 * 2**30) * 1000
+    assert layer["forward_memory_ms"] == pytest.approx(expected, rel=1e-12)
+    assert layer["backward_data_compute_ms"] == 0
+
+
+def test_a_device_file_of_ones_own(spec, tmp_path):
+    figures = {"clock_mhz": 100, "peak_gflops": 10, "bandwidth_gbs": 5}
+    stated = {key: {"value": value, "source": "test"} for key, value in figures.items()}
+    device = tmp_path / "mine.json"
+    device.write_text(json.dumps({"name": "mine", **stated}))
+    result = run(f"--spec={spec}", f"--device={device}")
+    assert result.returncode == 0
+    assert "states neither 'tdp_w' nor 'static_w'" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--device=v101", ("'v101'", "titan_x")),
+        ("--device=absent.json", ("absent.json",)),
+        ("--mode=test", ("--mode", "inference")),
+        ("--compat=caffe", ("--compat", "paleo")),
+        ("--conv_algorithm=fft", ("'fft'", "allowed: gemm")),
+        ("--power=guess", ("'guess'", "allowed: physical")),
+        ("--ppp_comp=62", ("ppp_comp is 62", "at most 1")),
+        ("--batch_size=0", ("--batch_size",)),
+        ("--batch_size=many", ("--batch_size",)),
+        ("--json=/absent/out.json", ("/absent/out.json",)),
+        ("--strict", ("'odd'", "'Mystery'")),
+        ("--frobnicate", ("frobnicate",)),
+        ("positional", ("'positional'", "--name=value")),
+    ],
+)
+def test_bad_flags_are_one_clear_line(spec, flag, words):
+    assert_refused(run(f"--spec={spec}", "--device=titan_x", flag), *words)
+
+
+def test_missing_flags_are_named():
+    assert_refused(run("--device=titan_x"), "--spec")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"name": "x", "layers": {}}', "\x00"])
+def test_bad_networks_are_one_clear_line(tmp_path, text):
+    path = tmp_path / "net.json"
+    path.write_text(text)
+    out = tmp_path / "out.json"
+    assert_refused(run(f"--spec={path}", "--device=titan_x", f"--json={out}"), str(path))
+    assert not out.exists()
+
+
+def test_absent_networks_and_folders_are_named(tmp_path):
+    assert_refused(run(f"--spec={tmp_path}/absent.json", "--device=k20"), "absent.json")
+    assert_refused(run(f"--spec={tmp_path}", "--device=k20"), str(tmp_path))
+
+
+def test_help():
+    result = run("--help")
+    assert result.returncode == 0
+    assert "--spec" in result.stdout
+    assert "titan_x" in result.stdout
+    assert "python experiments/profile.py" in result.stdout
+
+
+def test_a_reader_that_closes_the_pipe(spec):
+    command = f"{sys.executable} experiments/profile.py --spec={spec} --device=k20 | true"
+    result = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_the_figures_of_the_original(shared, tmp_path):
+    out = tmp_path / "out.json"
+    spec = shared / "paleo" / "nets" / "vgg16.json"
+    flags = ("--compat=paleo", "--ppp_comp=0.62", "--mode=training")
+    result = run(f"--spec={spec}", "--device=K20X", f"--json={out}", *flags)
+    assert result.returncode == 0
+    figures = json.loads((shared / "paleo" / "layers" / "vgg16.json").read_text())
+    found = json.loads(out.read_text())
+    layers = {layer["name"]: layer for layer in found["layers"]}
+    for layer in figures["layers"]:
+        cost = layer["cost"]["K20X"]["0.62"]
+        for step in ("forward", "backward_data", "backward_filter"):
+            for kind, key in (("compute", "comp"), ("memory", "comm")):
+                printed = layers[layer["name"]][f"{step}_{kind}_ms"]
+                assert printed == pytest.approx(cost[step][key], rel=1e-12, abs=0)
+    expected = figures["totals"]["K20X"]["0.62"]["forward"]["total"]
+    assert found["totals"]["forward_ms"] == pytest.approx(expected, rel=1e-12)
