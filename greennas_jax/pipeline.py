@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from greennas_jax.accuracy.oracle import Oracle
+from greennas_jax.costs import terms
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.settings import CostSettings
 from greennas_jax.nao import embedding as embeddings
@@ -90,12 +91,19 @@ class Prepared(NamedTuple):
     objective: cost_factors.Factors
 
 
-def prepare(network: Network, device: Device, config: PipelineConfig) -> Prepared:
-    """Build the space around a network and fill its cost tables."""
-    space = edits.build(network, config=config.space)
-    costs = cost_factors.fill(space, device, TERMS, config.settings)
-    chosen = cost_factors.select_terms(costs, (TERMS.index(config.objective),))
-    return Prepared(space, costs, chosen)
+def prepare(
+    network: Network, device: Device, config: PipelineConfig, batch_size: int | None = None
+) -> Prepared:
+    """Build the space around a network and fill its cost tables.
+
+    Raises:
+      ValueError: If nothing of the network may be edited.
+    """
+    space = edits.build(network, config=config.space, batch_size=batch_size)
+    if not space.positions:
+        raise ValueError(f"network '{network.name}': nothing in it may be edited")
+    costs = space.factors(device, [terms.get(name) for name in TERMS], config.settings)
+    return Prepared(space, costs, cost_factors.select_terms(costs, (config.objective,)))
 
 
 def embed(

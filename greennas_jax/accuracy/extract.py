@@ -12,48 +12,54 @@ from greennas_jax.spec import variants
 from greennas_jax.spec.network import Network
 
 
-def true_shape(
+Weights = dict[str, dict[str, np.ndarray]]
+
+
+def weights(
     template: templates.Template,
     child: masks.Child,
     network: Network,
     parameters: forward.Parameters,
-    module: flax_network.FlaxNetwork,
-) -> flax_network.FlaxNetwork:
-    """Return a rebuilt network's module with the weights that a child has in the template.
+) -> Weights:
+    """Return the true-shape weights of a child: by layer of the variant network, by role.
 
     Args:
       template: The plan.
       child: Arrays of the network on it.
       network: The variant network.
       parameters: The child's template-sized parameters.
-      module: `flax_network.build(network, ...)`; its own weights are not used.
+
+    Returns:
+      `kernel`, `bias`, `scale` and `shift` as `flax_network` shapes them.
     """
-    modules = module.named_modules()
     layers = network.by_name()
-    weights: dict[str, Any] = {}
+    found: Weights = {}
     for slot in template.slots:
         name = slot.node.name
         if name not in parameters or name not in layers:
             continue
         roles = {role: np.asarray(values) for role, values in parameters[name].items()}
         above = child[slot.node.parents[0]]
-        kernels = _kernels(slot, child[name], above, roles, layers)
         live = child[name]["channels"] > 0
-        for layer, kernel in kernels.items():
-            weights[layer] = {"kernel": kernel}
-        weights.setdefault(name, {})
-        for role in ("bias", "scale", "shift"):
-            if role in roles:
-                weights[name][role] = roles[role][live]
-    for name, part in modules.items():
-        for role, values in weights[name].items():
-            owner = (
-                part.normalization
-                if role in ("scale", "shift") and isinstance(part, flax_network.Linear)
-                else part
-            )
-            getattr(owner, role)[...] = jnp.asarray(values)
-    return module
+        for layer, kernel in _kernels(slot, child[name], above, roles, layers).items():
+            found[layer] = {"kernel": kernel}
+        own = found.setdefault(name, {})
+        own.update({role: roles[role][live] for role in ("bias", "scale", "shift") if role in roles})
+    return found
+
+
+def assign(module: flax_network.FlaxNetwork, values: Weights) -> None:
+    """Set a module's parameters, all of them.
+
+    Args:
+      module: From `flax_network.build`.
+      values: By layer and role.
+    """
+    for name, part in module.named_modules().items():
+        for role, array in values[name].items():
+            outer = isinstance(part, flax_network.Linear) and role in ("scale", "shift")
+            owner: Any = part.normalization if outer else part  # pyright: ignore[reportAttributeAccessIssue] -- only Linear has one
+            getattr(owner, role)[...] = jnp.asarray(array)
 
 
 def _kernels(

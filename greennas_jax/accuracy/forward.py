@@ -7,6 +7,7 @@ into one kernel in the template's window.
 Shapes: N images, H, W, C template sizes, O output channels, M middle channels.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from greennas_jax.accuracy import template as templates
-from greennas_jax.build import convolution, flax_network, operations
+from greennas_jax.build import convolution, flax_network, layout, operations, pooling
 from greennas_jax.spec import shapes as shape_rules
 
 Arrays = dict[str, jax.Array]
@@ -36,6 +37,11 @@ class Mode(NamedTuple):
     method: convolution.Method
     observe: Observer | None = None
 
+    @property
+    def order(self) -> layout.Layout:
+        """The order of the axes of images."""
+        return convolution.layout_of(self.method)
+
 
 def draw(template: templates.Template, key: jax.Array) -> Parameters:
     """Return standard normal draws for every kernel, and the initial biases and scales.
@@ -47,17 +53,21 @@ def draw(template: templates.Template, key: jax.Array) -> Parameters:
     Returns:
       Parameters by slot and role; `scaled` turns them into a child's initial parameters.
     """
+    shapes = templates.parameter_shapes(template)
+    drawn = templates.parameter_total(template, templates.ROLES)
+    # One draw for all: compiling a generator costs more than running it.
+    numbers = jax.random.normal(key, (drawn,))
+    start = 0
     found: Parameters = {}
-    for index, (name, shapes) in enumerate(templates.parameter_shapes(template).items()):
-        slot_key = jax.random.fold_in(key, index)
-        roles: Arrays = {}
-        for role, shape in shapes.items():
+    for name, roles in shapes.items():
+        found[name] = {}
+        for role, shape in roles.items():
             if role in templates.ROLES:
-                role_key = jax.random.fold_in(slot_key, templates.ROLES.index(role))
-                roles[role] = jax.random.normal(role_key, shape)
+                size = math.prod(shape)
+                found[name][role] = numbers[start : start + size].reshape(shape)
+                start += size
             else:
-                roles[role] = jnp.ones(shape) if role == "scale" else jnp.zeros(shape)
-        found[name] = roles
+                found[name][role] = jnp.ones(shape) if role == "scale" else jnp.zeros(shape)
     return found
 
 
@@ -90,12 +100,12 @@ def position_mask(slot: templates.Slot, arrays: Arrays) -> jax.Array:
     return (rows[:, None] & columns)[:, :, None].astype(jnp.float32)
 
 
-def masked(slot: templates.Slot, arrays: Arrays, values: jax.Array) -> jax.Array:
-    """Return an output with all that is dead set to zero."""
-    mask = arrays["channels"]
+def live_mask(slot: templates.Slot, arrays: Arrays, order: layout.Layout) -> jax.Array:
+    """Return what an output is multiplied with so that all that is dead becomes zero."""
+    mask = layout.of_channels(arrays["channels"], order)
     if slot.ragged:
         mask = mask * position_mask(slot, arrays)
-    return values * mask
+    return mask
 
 
 def _window_mask(slot: templates.Slot, arrays: Arrays) -> jax.Array:
@@ -157,24 +167,36 @@ def _convolution(
         groups=groups,
         method=mode.method,
     )
-    return out[:, : slot.height, : slot.width]
+    return _fitted(out, slot)
 
 
 def _dense(
-    arrays: Arrays, roles: Arrays, values: jax.Array, above: Arrays, can_pool: bool
+    arrays: Arrays, roles: Arrays, values: jax.Array, above: Arrays, order: layout.Layout
 ) -> jax.Array:
     kernel = roles["kernel"]
     outputs = kernel.shape[-1]
-    batch = values.shape[0]
+    batch = values.shape[order.index("N")]
+
+    def product(features: jax.Array, weights: jax.Array) -> jax.Array:
+        """Return features [N, F] or [F, N] times weights [F, O] as images of one position."""
+        if order == "NHWC":
+            return (features @ weights)[:, None, None, :]
+        return (weights.T @ features)[:, None, None, :]
 
     def given() -> jax.Array:
-        return values.reshape(batch, -1) @ kernel.reshape(-1, outputs)
+        if order == "NHWC":
+            flat = values.reshape(batch, -1)
+        else:
+            flat = values.transpose(1, 2, 0, 3).reshape(-1, batch)
+        return product(flat, kernel.reshape(-1, outputs))
 
     def pooled() -> jax.Array:
-        return values.sum((1, 2)) / (above["rows"] * above["columns"]) @ kernel[0, 0]
+        mean = values.sum((1, 2)) / (above["rows"] * above["columns"])
+        return product(mean, kernel[0, 0])
 
-    out = jax.lax.cond(arrays["pooled"], pooled, given) if can_pool else given()
-    return out[:, None, None, :]
+    if values.shape[1] * values.shape[2] == 1:
+        return given()
+    return jax.lax.cond(arrays["pooled"], pooled, given)
 
 
 def _normalize(
@@ -183,21 +205,25 @@ def _normalize(
     roles: Arrays,
     values: jax.Array,
     moments: flax_network.Moments,
-    training: bool,
+    mode: Mode,
 ) -> tuple[jax.Array, flax_network.Moments]:
     """Batch normalisation with the moments of live positions only."""
-    if training:
-        weight = position_mask(slot, arrays) / (
-            arrays["rows"] * arrays["columns"] * values.shape[0]
-        )
-        mean = (values * weight).sum((0, 1, 2))
-        variance = (jnp.square(values - mean) * weight).sum((0, 1, 2))
+    order = mode.order
+    if mode.training:
+        images = values.shape[order.index("N")]
+        weight = position_mask(slot, arrays) / (arrays["rows"] * arrays["columns"] * images)
+        axes = layout.reduced_axes(order)
+        mean = (values * weight).sum(axes)
+        centred = values - layout.of_channels(mean, order)
+        variance = (jnp.square(centred) * weight).sum(axes)
         batch = flax_network.Moments(mean, variance)
         moments = jax.tree.map(flax_network.running, moments, batch)
     else:
         batch = moments
+        centred = values - layout.of_channels(batch.mean, order)
     inverse = jax.lax.rsqrt(batch.variance + operations.BATCH_NORM_EPSILON) * roles["scale"]
-    return (values - batch.mean) * inverse + roles["shift"], moments
+    shift = layout.of_channels(roles["shift"], order)
+    return centred * layout.of_channels(inverse, order) + shift, moments
 
 
 def _live_windows(slot: templates.Slot, axis: int, size: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -224,47 +250,69 @@ def _pool(slot: templates.Slot, values: jax.Array, above: Arrays, mode: Mode) ->
     offset_row, rows = _live_windows(slot, 0, above["rows"])
     offset_column, columns = _live_windows(slot, 1, above["columns"])
     shifting = row.shifting or column.shifting
-    if not shifting and not view.average and (view.padding == "VALID" or not slot.ragged):
-        out = operations.max_pool(values, kernel, strides, pads, mode.method)
-        return out[:, : slot.height, : slot.width]
-    if not view.average:
+    if not shifting and view.average:
+        out = _fitted(pooling.sum_pool(values, kernel, strides, pads, mode.method), slot)
+        return out / jnp.maximum(rows[:, None] * columns, 1)[:, :, None]
+    if not view.average and (view.padding != "VALID" and slot.ragged):
         live_row = (jnp.arange(values.shape[1]) < above["rows"])[:, None, None]
         live_column = (jnp.arange(values.shape[2]) < above["columns"])[:, None]
         values = jnp.where(live_row & live_column, values, -jnp.inf)
+    if not shifting:
+        out = _fitted(pooling.max_pool(values, kernel, strides, pads, mode.method), slot)
+        return jnp.where(jnp.isfinite(out), out, 0.0)
+    inside = (offset_row, offset_column)
+    return _shifting_pool(slot, values, inside, rows[:, None] * columns)
+
+
+def _shifting_pool(
+    slot: templates.Slot,
+    values: jax.Array,
+    offsets: tuple[jax.Array, jax.Array],
+    counts: jax.Array,
+) -> jax.Array:
+    """Pooling whose window starts at another place of the template's for each child."""
+    view = slot.node.view
+    row, column = slot.windows  # pyright: ignore[reportGeneralTypeIssues] -- a pooling slot has windows
+    pads = ((row.before, row.after), (column.before, column.after))
     fill = 0.0 if view.average else -jnp.inf
-    out = None
-    for index, tap in enumerate(convolution.taps(values, kernel, strides, pads, fill)):
-        place_row, place_column = divmod(index, kernel[1])
-        inside = (
-            (place_row >= offset_row)
-            & (place_row < offset_row + view.kernel[0])
-            & (place_column >= offset_column)
-            & (place_column < offset_column + view.kernel[1])
-        )
-        tap = jnp.where(inside, tap, fill) if shifting else tap
-        if out is None:
-            out = tap
-        else:
-            out = out + tap if view.average else jnp.maximum(out, tap)
-    out = out[:, : slot.height, : slot.width]  # pyright: ignore[reportOptionalSubscript] -- a kernel has at least one position
+    merge = jnp.add if view.average else jnp.maximum
+    seen = convolution.taps(
+        values, (row.size, column.size), (row.stride, column.stride), pads, fill
+    )
+    out = jnp.float32(fill)
+    for index, tap in enumerate(seen):
+        place = divmod(index, column.size)
+        inside = [
+            (place[axis] >= offsets[axis]) & (place[axis] < offsets[axis] + view.kernel[axis])
+            for axis in (0, 1)
+        ]
+        out = merge(out, jnp.where(inside[0] & inside[1], tap, fill))
+    out = _fitted(out, slot)
     if view.average:
-        return out / jnp.maximum(rows[:, None] * columns, 1)[:, :, None]
+        return out / jnp.maximum(counts, 1)[:, :, None]
     return jnp.where(jnp.isfinite(out), out, 0.0)
 
 
-def _response(values: jax.Array, channels: jax.Array) -> jax.Array:
+def _response(values: jax.Array, channels: jax.Array, order: layout.Layout) -> jax.Array:
     """Local response normalisation across the live channels, which need not be adjacent."""
     ranks = jnp.cumsum(channels) - 1.0
     near = jnp.abs(ranks[:, None] - ranks) <= operations.RESPONSE_SIZE // 2
-    return operations.divide_by_energy(values, jnp.square(values) @ near.astype(jnp.float32))
+    axis = layout.channel_axis(order)
+    energy = jnp.moveaxis(
+        jnp.tensordot(jnp.square(values), near.astype(jnp.float32), ((axis,), (0,))), -1, axis
+    )
+    return operations.divide_by_energy(values, energy)
 
 
-def _cropped(values: list[jax.Array], slot: templates.Slot) -> list[jax.Array]:
-    return [value[:, : slot.height, : slot.width] for value in values]
+def _fitted(values: jax.Array, slot: templates.Slot) -> jax.Array:
+    """Return [N, h, w, C] cut or filled with zeros to a slot's height and width."""
+    cut = values[:, : slot.height, : slot.width]
+    fill = (slot.height - cut.shape[1], slot.width - cut.shape[2])
+    return jnp.pad(cut, ((0, 0), (0, fill[0]), (0, fill[1]), (0, 0)))
 
 
 def _elementwise(slot: templates.Slot, arrays: Arrays, inputs: list[jax.Array]) -> jax.Array:
-    inputs = _cropped(inputs, slot)
+    inputs = [_fitted(value, slot) for value in inputs]
     total = operations.activate(slot.node.activation, sum(inputs[1:], start=inputs[0]))
     if slot.shortcut < 0:
         return total
@@ -280,35 +328,40 @@ def _plain(
         case "pool":
             return _pool(slot, first, above, mode)
         case "concatenate":
-            return jnp.concatenate(_cropped(inputs, slot), axis=-1)
+            fitted = [_fitted(value, slot) for value in inputs]
+            return jnp.concatenate(fitted, axis=layout.channel_axis(mode.order))
         case "elementwise":
             return _elementwise(slot, arrays, inputs)
         case "reshape":
-            return first.reshape(first.shape[0], slot.height, slot.width, slot.channels)
+            flat = layout.to_nhwc(first, mode.order)
+            shaped = flat.reshape(-1, slot.height, slot.width, slot.channels)
+            return layout.from_nhwc(shaped, mode.order)
         case "upsample":
             return operations.upsample(first, slot.node.view)
         case "response":
-            return _response(first, above["channels"])
+            return _response(first, above["channels"], mode.order)
         case "head":
-            return _head(slot, first, above)
+            return _head(slot, first, above, mode.order)
         case _:
             return first
 
 
-def _positions_mean(values: jax.Array, above: Arrays) -> jax.Array:
-    return values.sum((1, 2)) / (above["rows"] * above["columns"])
+def _positions_mean(values: jax.Array, above: Arrays, order: layout.Layout) -> jax.Array:
+    """Return [N, C]: the mean over live positions."""
+    mean = values.sum((1, 2)) / (above["rows"] * above["columns"])
+    return mean if order == "NHWC" else mean.T
 
 
-def _head(slot: templates.Slot, values: jax.Array, above: Arrays) -> jax.Array:
+def _head(
+    slot: templates.Slot, values: jax.Array, above: Arrays, order: layout.Layout
+) -> jax.Array:
     """Apply a Softmax or Sigmoid in the middle of a network."""
+    mean = _positions_mean(values, above, order)
     if slot.node.type == "Softmax":
-        mean = _positions_mean(values, above)
         out = jax.nn.softmax(jnp.where(above["channels"] > 0, mean, -jnp.inf), axis=-1)
     else:
-        out = jax.nn.sigmoid(
-            _positions_mean(values, above).sum(-1, keepdims=True) / above["channels"].sum()
-        )
-    return out[:, None, None, :]
+        out = jax.nn.sigmoid(mean.sum(-1, keepdims=True) / above["channels"].sum())
+    return layout.from_nhwc(out[:, None, None, :], order)
 
 
 def _weighted(
@@ -321,8 +374,7 @@ def _weighted(
 ) -> jax.Array:
     """Apply a slot's kernel and bias."""
     if slot.kind == "dense":
-        can_pool = values.shape[1] * values.shape[2] > 1
-        out = _dense(arrays, roles, values, above, can_pool)
+        out = _dense(arrays, roles, values, above, mode.order)
     elif slot.kind == "deconvolution":
         view = slot.node.view
         pads = shape_rules.pad_amounts(view.padding, view.output_size, view.kernel, view.strides)
@@ -338,7 +390,7 @@ def _weighted(
         return values
     else:
         out = _convolution(slot, arrays, roles, values, mode)
-    return out + roles["bias"] if "bias" in roles else out
+    return out + layout.of_channels(roles["bias"], mode.order) if "bias" in roles else out
 
 
 def run(
@@ -365,20 +417,22 @@ def run(
       Logits float32 [N, classes], and the statistics, updated in training.
     """
     statistics = dict(statistics)
+    slots = template.by_name()
     outputs: dict[str, jax.Array] = {}
     for index, slot in enumerate(template.slots):
         name = slot.node.name
         arrays = child[name]
         inputs = [outputs[parent] for parent in slot.node.parents]
         if slot.kind == "input":
-            outputs[name] = images.reshape(-1, slot.height, slot.width, slot.channels)
+            shaped = images.reshape(-1, slot.height, slot.width, slot.channels)
+            outputs[name] = layout.from_nhwc(shaped, mode.order)
             continue
         above = child[slot.node.parents[0]]
         if name in parameters:
             out = _weighted(slot, arrays, parameters[name], inputs[0], above, mode)
             if templates.normalizes(slot):
                 out, statistics[name] = _normalize(
-                    slot, arrays, parameters[name], out, statistics[name], mode.training
+                    slot, arrays, parameters[name], out, statistics[name], mode
                 )
         elif slot.kind == "dropout" and mode.training and slot.node.view < 1.0:
             if key is None:
@@ -390,11 +444,11 @@ def run(
             mode.observe(slot, out, arrays)
         if slot.kind != "elementwise":
             out = operations.activate(slot.node.activation, out)
-        out = masked(slot, arrays, out)
-        if slot.kind in templates.SKIPPABLE and out.shape == inputs[0].shape:
-            out = jnp.where(arrays["present"], out, inputs[0])
+        out = out * live_mask(slot, arrays, mode.order)
+        if templates.can_pass(slot, slots[slot.node.parents[0]]):
+            out = jnp.where(arrays["present"], out, _fitted(inputs[0], slot))
         outputs[name] = out
         if name == template.logits:
             break
     last = child[template.logits]
-    return _positions_mean(outputs[template.logits], last), statistics
+    return _positions_mean(outputs[template.logits], last, mode.order), statistics

@@ -89,10 +89,8 @@ def _absent(slot: templates.Slot, walk: _Walk) -> dict[str, Any]:
     parents = slot.node.parents
     name = slot.node.name
     index = max(slot.shortcut, 0)
-    bypass = slot.kind in templates.SKIPPABLE or slot.shortcut >= 0
     above = walk.slots[parents[index]] if parents else slot
-    alike = (above.height, above.width, above.channels) == (slot.height, slot.width, slot.channels)
-    if parents and bypass and alike:
+    if slot.shortcut >= 0 or templates.can_pass(slot, above):
         walk.stands_for[name] = walk.stands_for[parents[index]]
         walk.live[name] = walk.live[parents[index]]
     else:

@@ -185,6 +185,10 @@ def _convolution(
         for kernel in view.kernel
     )
     windows, rows, columns = _windows(view, above, kernels)
+    if node.inputs[0] == node.output and view.strides == (1, 1):
+        # Left out, its readers read its parent, whose sizes list padding would not all reach.
+        rows = tuple(sorted({*rows, *above.rows}))
+        columns = tuple(sorted({*columns, *above.columns}))
     if variants.is_depthwise(layer, node.inputs[0]):
         return Slot(node, "depthwise", rows, columns, above.channels, windows, gain=gain)
     narrower = min(above.channels, view.out_channels)
@@ -312,6 +316,13 @@ def _make(network: Network, freedom: Freedom) -> Template:
     return Template(tuple(slots.values()), graph.logits_layer(network), network.name)
 
 
+def can_pass(slot: Slot, above: Slot) -> bool:
+    """Return whether a slot's input fits into its output, so that a variant may leave it out."""
+    if slot.kind not in SKIPPABLE or slot.channels != above.channels:
+        return False
+    return set(above.rows) <= set(slot.rows) and set(above.columns) <= set(slot.columns)
+
+
 def parameter_shapes(template: Template) -> dict[str, dict[str, tuple[int, ...]]]:
     """Return the shapes of every slot's parameters.
 
@@ -360,10 +371,11 @@ def normalizes(slot: Slot) -> bool:
     return slot.node.type == "Convolution" and slot.node.view.normalizer is not None
 
 
-def parameter_total(template: Template) -> int:
-    """Return how many numbers one child's template parameters hold."""
+def parameter_total(template: Template, roles: tuple[str, ...]) -> int:
+    """Return how many numbers one child's template parameters of some roles hold."""
     return sum(
         math.prod(shape)
-        for roles in parameter_shapes(template).values()
-        for shape in roles.values()
+        for shapes in parameter_shapes(template).values()
+        for role, shape in shapes.items()
+        if role in roles
     )

@@ -2,9 +2,11 @@
 
 Inside a compiled loop on a CPU the gradient of XLA's convolution is several times slower than
 outside; the same sum written as a matrix product (im2col; Chellapilla et al. 2006) has no such
-penalty. On an accelerator XLA's own form is the faster one.
+penalty, and runs best with the batch as the last axis. On an accelerator XLA's own form is the
+faster one.
 
-Shapes: N images, H height, W width, C input channels, O output channels, G groups.
+Shapes: N images, H height, W width, C input channels, O output channels, G groups. "Images" are
+[N, H, W, C] under "lax" and [C, H, W, N] under "im2col".
 """
 
 from collections.abc import Iterator
@@ -14,15 +16,22 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from greennas_jax.build.layout import Layout
+
 Method = Literal["lax", "im2col"]
 Pads = tuple[tuple[int, int], tuple[int, int]]
 METHODS: tuple[Method, ...] = ("lax", "im2col")
 
 
-def check_method(method: str) -> None:
-    """Raise ValueError unless a convolution method is known."""
+def layout_of(method: Method) -> Layout:
+    """Return the order of axes that a method works in.
+
+    Raises:
+      ValueError: If the method is unknown.
+    """
     if method not in METHODS:
         raise ValueError(f"convolution is {method!r}; allowed: {', '.join(METHODS)}")
+    return "NHWC" if method == "lax" else "CHWN"
 
 
 def taps(
@@ -35,16 +44,18 @@ def taps(
     """Yield what each kernel position sees, row by row.
 
     Args:
-      images: float [N, H, W, C].
+      images: float, rows and columns on axes 1 and 2.
       kernel: Kernel height and width.
       strides: Strides.
       pads: ((top, bottom), (left, right)) padding.
       fill: Value of the padding.
 
     Yields:
-      float [N, oh, ow, C], kernel height x kernel width of them.
+      Images of the output's height and width, kernel height x kernel width of them.
     """
-    padded = jnp.pad(images, ((0, 0), *pads, (0, 0)), constant_values=fill)
+    padded = images
+    if pads != ((0, 0), (0, 0)):
+        padded = jnp.pad(images, ((0, 0), *pads, (0, 0)), constant_values=fill)
     rows, columns = (
         (padded.shape[1 + axis] - kernel[axis]) // strides[axis] + 1 for axis in (0, 1)
     )
@@ -70,7 +81,7 @@ def convolve(
     """Convolve images with a kernel (cross-correlation, as in all deep learning).
 
     Args:
-      images: float [N, H, W, C].
+      images: float, in the method's layout.
       kernel: float [kh, kw, C / G, O].
       strides: Strides.
       pads: ((top, bottom), (left, right)) zero padding.
@@ -78,10 +89,9 @@ def convolve(
       method: "lax" or "im2col".
 
     Returns:
-      float [N, oh, ow, O].
+      float images of O channels, in the method's layout.
     """
-    check_method(method)
-    if method == "lax":
+    if layout_of(method) == "NHWC":
         return lax.conv_general_dilated(
             images,
             kernel,
@@ -90,21 +100,29 @@ def convolve(
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
             feature_group_count=groups,
         )
-    height, width, channels, outputs = kernel.shape
-    seen = taps(images, (height, width), strides, pads)
-    if groups == images.shape[-1] == outputs:
-        weights = kernel.reshape(height * width, outputs)
-        return sum(
-            (tap * weight for tap, weight in zip(seen, weights, strict=True)), start=jnp.float32(0)
-        )
+    size = (kernel.shape[0], kernel.shape[1])
+    seen = list(taps(images, size, strides, pads))
+    if groups == images.shape[0] == kernel.shape[3]:
+        weights = kernel.reshape(len(seen), -1, 1, 1, 1)
+        return sum((tap * w for tap, w in zip(seen, weights, strict=True)), start=jnp.float32(0))
     if groups == 1:
-        patches = jnp.concatenate(list(seen), axis=-1)
-        return patches @ kernel.reshape(-1, outputs)
-    patches = jnp.stack(list(seen), axis=3)
-    patches = patches.reshape(*patches.shape[:-1], groups, channels)
-    weights = kernel.reshape(height * width, channels, groups, outputs // groups)
-    out = jnp.einsum("nhwtgc,tcgo->nhwgo", patches, weights)
-    return out.reshape(*out.shape[:3], outputs)
+        return _product(jnp.concatenate(seen, axis=0) if len(seen) > 1 else seen[0], kernel)
+    inputs, outputs = images.shape[0] // groups, kernel.shape[3] // groups
+    parts = []
+    for group in range(groups):
+        own = [tap[group * inputs : (group + 1) * inputs] for tap in seen]
+        weights = kernel[..., group * outputs : (group + 1) * outputs]
+        parts.append(_product(jnp.concatenate(own, axis=0), weights))
+    return jnp.concatenate(parts, axis=0)
+
+
+def _product(patches: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Return kernel [.., O] times patches [kh * kw * C, oh, ow, N] as [O, oh, ow, N]."""
+    outputs = kernel.shape[-1]
+    flat = patches.reshape(patches.shape[0], -1)
+    out = (kernel.reshape(-1, outputs).T @ flat).reshape(outputs, *patches.shape[1:])
+    # Fused into what follows, the product and its operands would be computed several times.
+    return lax.optimization_barrier(out)
 
 
 def convolve_transposed(
@@ -119,7 +137,7 @@ def convolve_transposed(
     """Apply the transpose of a convolution (the gradient with respect to its images).
 
     Args:
-      images: float [N, h, w, C], as large as the convolution's output.
+      images: float, as large as the convolution's output, in the method's layout.
       kernel: float [kh, kw, O, C]: that of the convolution from O to C channels.
       strides: Strides of the convolution.
       pads: Padding of the convolution.
@@ -127,23 +145,15 @@ def convolve_transposed(
       method: "lax" or "im2col".
 
     Returns:
-      float [N, H, W, O].
+      float images of O channels and the output's size, in the method's layout.
     """
-    spread = lax.pad(
-        images,
-        jnp.zeros((), images.dtype),
-        ((0, 0, 0), (0, 0, strides[0] - 1), (0, 0, strides[1] - 1), (0, 0, 0)),
-    )
     around = []
     for axis in (0, 1):
+        spread = (images.shape[1 + axis] - 1) * strides[axis] + 1
         before = kernel.shape[axis] - 1 - pads[axis][0]
-        after = output_size[axis] + kernel.shape[axis] - 1 - spread.shape[1 + axis] - before
-        around.append((before, after))
-    # A padding beyond the kernel's reach asks for cropping, which lax.pad writes as negative.
-    spread = lax.pad(
-        spread,
-        jnp.zeros((), images.dtype),
-        ((0, 0, 0), (*around[0], 0), (*around[1], 0), (0, 0, 0)),
-    )
+        after = output_size[axis] + kernel.shape[axis] - 1 - spread - before
+        # A negative amount crops: padding beyond the kernel's reach.
+        around.append((before, after, strides[axis] - 1))
+    widened = lax.pad(images, jnp.zeros((), images.dtype), ((0, 0, 0), *around, (0, 0, 0)))
     flipped = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
-    return convolve(spread, flipped, strides=(1, 1), pads=((0, 0), (0, 0)), method=method)
+    return convolve(widened, flipped, strides=(1, 1), pads=((0, 0), (0, 0)), method=method)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from greennas_jax.build import convolution, graph, operations
+from greennas_jax.build import convolution, graph, layout, operations, pooling
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Network
 
@@ -37,17 +37,22 @@ class Normalization(nnx.Module):
         self.shift = nnx.Param(jnp.zeros(channels))
 
     def __call__(
-        self, values: jax.Array, moments: Moments, *, training: bool
+        self, values: jax.Array, moments: Moments, order: layout.Layout, *, training: bool
     ) -> tuple[jax.Array, Moments]:
         """Return the normalised values and, in training, the updated statistics."""
+        if values.ndim != 4:
+            order = "NHWC"
         if training:
-            axes = tuple(range(values.ndim - 1))
+            axes = layout.reduced_axes(order) if values.ndim == 4 else tuple(range(values.ndim - 1))
             batch = Moments(values.mean(axes), values.var(axes))
             moments = jax.tree.map(running, moments, batch)
         else:
             batch = moments
         inverse = jax.lax.rsqrt(batch.variance + operations.BATCH_NORM_EPSILON) * self.scale[...]
-        return (values - batch.mean) * inverse + self.shift[...], moments
+        mean, inverse, shift = (
+            layout.of_channels(part, order) for part in (batch.mean, inverse, self.shift[...])
+        )
+        return (values - mean) * inverse + shift, moments
 
 
 def running(old: jax.Array, new: jax.Array) -> jax.Array:
@@ -76,9 +81,12 @@ class Linear(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(outputs)) if use_bias else None
         self.normalization = Normalization(outputs) if normalize else None
 
-    def add_bias(self, values: jax.Array) -> jax.Array:
+    def add_bias(self, values: jax.Array, order: layout.Layout) -> jax.Array:
         """Add the bias where there is one."""
-        return values if self.bias is None else values + self.bias[...]
+        if self.bias is None:
+            return values
+        bias = self.bias[...]
+        return values + (layout.of_channels(bias, order) if values.ndim == 4 else bias)
 
 
 def _linear(node: graph.Node, key: jax.Array, gain: float) -> Linear:
@@ -132,12 +140,13 @@ class FlaxNetwork(nnx.Module):
     ) -> tuple[jax.Array, Statistics]:
         """Return logits and statistics; see `apply`."""
         modules = self.named_modules()
+        order = convolution.layout_of(self.method)
         statistics = dict(statistics)
         values: dict[str, jax.Array] = {}
         for index, node in enumerate(self.nodes):
             inputs = [values[parent] for parent in node.parents]
             if node.type == "Input":
-                out = images
+                out = layout.from_nhwc(images, order) if images.ndim == 4 else images
             elif node.name in modules:
                 out = _weighted(
                     node, modules[node.name], inputs[0], statistics, training, self.method
@@ -153,7 +162,7 @@ class FlaxNetwork(nnx.Module):
             values[node.name] = operations.activate(node.activation, out)
             if node.name == self.logits:
                 break
-        return operations.average_positions(values[self.logits]), statistics
+        return _average_positions(values[self.logits], order), statistics
 
 
 def _weighted(
@@ -165,13 +174,14 @@ def _weighted(
     method: convolution.Method,
 ) -> jax.Array:
     """Apply a layer with parameters, without its activation; statistics are updated in place."""
+    order = convolution.layout_of(method)
     normalization = module
     if isinstance(module, Linear):
-        values = module.add_bias(_product(node, module.kernel[...], values, method))
+        values = module.add_bias(_product(node, module.kernel[...], values, method), order)
         normalization = module.normalization
     if isinstance(normalization, Normalization):
         values, statistics[node.name] = normalization(
-            values, statistics[node.name], training=training
+            values, statistics[node.name], order, training=training
         )
     return values
 
@@ -181,7 +191,7 @@ def _product(
 ) -> jax.Array:
     view = node.view
     if node.type == "InnerProduct":
-        return values.reshape(values.shape[0], -1) @ kernel
+        return _features(values, convolution.layout_of(method)) @ kernel
     if node.type == "Convolution":
         size = node.inputs[0][1:3]
         pads = shape_rules.pad_amounts(view.padding, size, view.kernel, view.strides)
@@ -199,30 +209,59 @@ def _product(
     )
 
 
-def _weightless(node: graph.Node, inputs: list[jax.Array], method: convolution.Method) -> jax.Array:
+def _features(values: jax.Array, order: layout.Layout) -> jax.Array:
+    """Return [N, features], images flattened in NHWC order."""
+    if values.ndim == 4:
+        values = layout.to_nhwc(values, order)
+    return values.reshape(values.shape[0], -1)
+
+
+def _average_positions(values: jax.Array, order: layout.Layout) -> jax.Array:
+    """Return [N, C]: the mean over all positions."""
+    if values.ndim == 4:
+        values = layout.to_nhwc(values, order)
+    return values.reshape(values.shape[0], -1, values.shape[-1]).mean(1)
+
+
+def _concatenate(inputs: list[jax.Array], axis: int, order: layout.Layout) -> jax.Array:
+    if inputs[0].ndim == 4:
+        axis = order.index("NHWC"[axis])
+    return jnp.concatenate(inputs, axis=axis)
+
+
+def _reshape(values: jax.Array, shape: tuple[int, ...], order: layout.Layout) -> jax.Array:
+    flat = _features(values, order)
+    out = flat.reshape(flat.shape[0], *shape[1:])
+    return layout.from_nhwc(out, order) if out.ndim == 4 else out
+
+
+def _weightless(
+    node: graph.Node, inputs: list[jax.Array], method: convolution.Method
+) -> jax.Array:
     """Apply a layer without parameters, without its activation."""
     first = inputs[0]
+    order = convolution.layout_of(method)
     match node.type:
         case "Pooling" | "AvgPool":
             view = node.view
             size = node.inputs[0][1:3]
             pads = shape_rules.pad_amounts(view.padding, size, view.kernel, view.strides)
-            pool = operations.average_pool if view.average else operations.max_pool
+            pool = pooling.average_pool if view.average else pooling.max_pool
             return pool(first, view.kernel, view.strides, pads, method)
         case "Concatenate":
-            return jnp.concatenate(inputs, axis=node.view)
+            return _concatenate(inputs, node.view, order)
         case "Elementwise":
             return sum(inputs[1:], start=first)
         case "Reshape":
-            return first.reshape(first.shape[0], *node.output[1:])
+            return _reshape(first, node.output, order)
         case "Softmax":
-            return jax.nn.softmax(operations.average_positions(first), axis=-1)
+            return jax.nn.softmax(_average_positions(first, order), axis=-1)
         case "Sigmoid":
-            return jax.nn.sigmoid(first.reshape(first.shape[0], -1).mean(1, keepdims=True))
+            return jax.nn.sigmoid(_features(first, order).mean(1, keepdims=True))
         case "UpSampling2D":
             return operations.upsample(first, node.view)
         case "LRN":
-            return operations.local_response(first)
+            return operations.local_response(first, order if first.ndim == 4 else "NHWC")
         case _:
             return first
 

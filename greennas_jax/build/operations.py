@@ -1,6 +1,6 @@
 """What layers without weights compute, and the shared parts of those with weights.
 
-Shapes: N images, H height, W width, C channels.
+Shapes: images have rows and columns on axes 1 and 2; the layout says where the channels are.
 """
 
 import math
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from greennas_jax.build import convolution
+from greennas_jax.build.layout import Layout, channel_axis
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu": jax.nn.relu,
@@ -49,70 +49,13 @@ def initial_scale(fan_in: float, variance_gain: float = 1.0) -> float:
     return math.sqrt(variance_gain / fan_in)
 
 
-def live_counts(size: int, kernel: int, stride: int, pads: tuple[int, int]) -> jax.Array:
-    """Return how many inputs each window along one dimension sees, padding aside: float [o]."""
-    starts = jnp.arange((size + sum(pads) - kernel) // stride + 1) * stride - pads[0]
-    ends = jnp.minimum(starts + kernel, size)
-    return (ends - jnp.maximum(starts, 0)).astype(jnp.float32)
-
-
-def max_pool(
-    images: jax.Array,
-    kernel: tuple[int, int],
-    strides: tuple[int, int],
-    pads: convolution.Pads,
-    method: convolution.Method = "lax",
-) -> jax.Array:
-    """Return the largest value of each window; padding counts as minus infinity."""
-    if method == "lax":
-        return lax.reduce_window(
-            images,
-            -jnp.inf,
-            lax.max,
-            (1, *kernel, 1),
-            (1, *strides, 1),
-            ((0, 0), *pads, (0, 0)),
-        )
-    seen = convolution.taps(images, kernel, strides, pads, fill=-jnp.inf)
-    largest = next(seen)
-    for tap in seen:
-        largest = jnp.maximum(largest, tap)
-    return largest
-
-
-def average_pool(
-    images: jax.Array,
-    kernel: tuple[int, int],
-    strides: tuple[int, int],
-    pads: convolution.Pads,
-    method: convolution.Method = "lax",
-) -> jax.Array:
-    """Return the mean of each window over the inputs it sees, padding not counted."""
-    if method == "lax":
-        total = lax.reduce_window(
-            images, 0.0, lax.add, (1, *kernel, 1), (1, *strides, 1), ((0, 0), *pads, (0, 0))
-        )
-    else:
-        total = sum(convolution.taps(images, kernel, strides, pads), start=jnp.float32(0))
-    rows = live_counts(images.shape[1], kernel[0], strides[0], pads[0])
-    columns = live_counts(images.shape[2], kernel[1], strides[1], pads[1])
-    # A window of padding alone has sum zero; a count of one keeps its mean finite.
-    counts = jnp.maximum(rows[:, None] * columns, 1.0)
-    return total / counts[:, :, None]
-
-
-def local_response(images: jax.Array) -> jax.Array:
+def local_response(images: jax.Array, layout: Layout) -> jax.Array:
     """Divide by the local energy across channels (Krizhevsky et al. 2012, section 3.3)."""
-    reach = RESPONSE_SIZE // 2
-    lowest = (0,) * (images.ndim - 1) + (reach,)
-    window = (1,) * (images.ndim - 1) + (RESPONSE_SIZE,)
+    window, around = [1] * images.ndim, [(0, 0)] * images.ndim
+    window[channel_axis(layout)] = RESPONSE_SIZE
+    around[channel_axis(layout)] = (RESPONSE_SIZE // 2, RESPONSE_SIZE // 2)
     energy = lax.reduce_window(
-        images * images,
-        0.0,
-        lax.add,
-        window,
-        (1,) * images.ndim,
-        tuple((low, low) for low in lowest),
+        images * images, 0.0, lax.add, tuple(window), (1,) * images.ndim, tuple(around)
     )
     return divide_by_energy(images, energy)
 
@@ -132,8 +75,3 @@ def drop(values: jax.Array, keep: float, key: jax.Array) -> jax.Array:
     if keep >= 1.0:
         return values
     return jnp.where(jax.random.bernoulli(key, keep, values.shape), values / keep, 0.0)
-
-
-def average_positions(values: jax.Array) -> jax.Array:
-    """Return [N, C]: the mean over all positions between batch and channels."""
-    return values.mean(axis=tuple(range(1, values.ndim - 1))) if values.ndim > 2 else values

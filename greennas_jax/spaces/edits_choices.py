@@ -18,7 +18,7 @@ from greennas_jax.spec.shapes import Shapes
 
 Kernel = tuple[int, int]
 
-# Narrower layers take any width: rounding to a multiple would pin them.
+# Narrower layers take any width: rounding to a multiple would leave them almost no choice.
 NARROW = 16
 PALEO_OPERATIONS = ("given", "bottleneck", "skip", "pooled")
 MOST_RATIOS = 8
@@ -30,7 +30,7 @@ class EditsConfig:
 
     Attributes:
       width_ratios: Shares of the given width; 1 is always offered.
-      hardware_multiple: Widths are multiples of it, except of layers narrower than 16.
+      hardware_multiple: Widths from 16 on are multiples of it.
       operations: Operations offered where they apply; "given" is always offered.
       groups: Groups of the grouped operation.
       bottleneck_ratio: Width inside a bottleneck, as a share of the narrower of its two ends.
@@ -80,13 +80,16 @@ class EditsConfig:
 
 
 def widths(config: EditsConfig, given: int) -> tuple[int, ...]:
-    """Return the widths offered for a given one: that one first, then falling, none twice."""
-    multiple = config.hardware_multiple if given >= NARROW else 1
-    found = {
-        max(multiple, math.floor(given * ratio / multiple + 0.5) * multiple)
-        for ratio in config.width_ratios
-        if ratio < 1
-    }
+    """Return the widths offered for a given one: that one first, then falling, none twice.
+
+    A width below 16 is not rounded to the hardware's multiple, whatever it is a share of.
+    """
+
+    def rounded(width: float) -> int:
+        multiple = config.hardware_multiple if width >= NARROW else 1
+        return max(1, math.floor(width / multiple + 0.5) * multiple)
+
+    found = {rounded(given * ratio) for ratio in config.width_ratios if ratio < 1}
     return given, *sorted((width for width in found if width < given), reverse=True)
 
 

@@ -159,7 +159,10 @@ def width_classes(graph: Graph, frozen: frozenset[str]) -> WidthClasses:
         if layer.type in WEIGHTED and not is_follower(graph, layer):
             producers[of[layer.name]] += (layer.name,)
     return WidthClasses(
-        of, producers, _frozen_classes(of, producers, parts, stuck), frozenset(map(of.get, ties))
+        of,
+        producers,
+        _frozen_classes(of, producers, parts, stuck),
+        frozenset(of[name] for name in ties),
     )
 
 

@@ -23,14 +23,12 @@ class Found(NamedTuple):
       operation: Operation code, [n], by layer.
       kernel: Kernel [n, 2], by layer.
       width: Output channels if it is live, [n], by layer.
-      channels: Input channels [n], by layer.
     """
 
     there: Mapping[str, np.ndarray]
     operation: Mapping[str, np.ndarray]
     kernel: Mapping[str, np.ndarray]
     width: Mapping[str, np.ndarray]
-    channels: Mapping[str, np.ndarray]
 
     def live(self, name: str) -> np.ndarray:
         """Return whether a layer is there and not skipped, bool [n]."""
@@ -48,7 +46,10 @@ def read(plan: Plan, space: SpaceValues, tokens: np.ndarray) -> Found:
     def value(node: int) -> np.ndarray:
         return values.value(space.nodes, numbers, node)
 
-    found = Found({}, {}, {}, {}, {})
+    there: dict[str, np.ndarray] = {}
+    operations: dict[str, np.ndarray] = {}
+    kernels: dict[str, np.ndarray] = {}
+    widths: dict[str, np.ndarray] = {}
     for name, layer in plan.layers.items():
         choice = space.realised[name]
         source = space.outputs[plan.graph.layers[name].parents[0]]
@@ -57,12 +58,10 @@ def read(plan: Plan, space: SpaceValues, tokens: np.ndarray) -> Found:
         degenerate = (operation == edits_values.SEPARABLE) & (kernel == 1).all(axis=1)
         groups = np.gcd(np.gcd(channels, width), plan.config.groups)
         degenerate |= (operation == edits_values.GROUPED) & (groups == 1)
-        found.operation[name] = np.where(degenerate, edits_values.GIVEN, operation)
-        found.kernel[name] = kernel
-        found.width[name] = width
-        found.channels[name] = channels
-        found.there[name] = (tokens[:, list(layer.keeps)] == 0).all(axis=1)
-    return found
+        operations[name] = np.where(degenerate, edits_values.GIVEN, operation)
+        kernels[name], widths[name] = kernel, width
+        there[name] = (tokens[:, list(layer.keeps)] == 0).all(axis=1)
+    return Found(there, operations, kernels, widths)
 
 
 def canonical(plan: Plan, space: SpaceValues, tokens: np.ndarray) -> np.ndarray:
@@ -126,21 +125,21 @@ def _path_labels(plan: Plan, found: Found) -> Iterator[tuple[str, np.ndarray]]:
             count[name], total[name] = np.ones(len(some)), weight
             least[name], most[name] = weight, weight
             continue
-        count[name] = sum(count[p] for p in parents)
-        total[name] = sum(total[p] for p in parents) + weight * count[name]
-        least[name] = np.minimum.reduce([least[p] for p in parents]) + weight
-        most[name] = np.maximum.reduce([most[p] for p in parents]) + weight
+        count[name] = np.sum([count[p] for p in parents], axis=0)
+        total[name] = np.sum([total[p] for p in parents], axis=0) + weight * count[name]
+        least[name] = np.min([least[p] for p in parents], axis=0) + weight
+        most[name] = np.max([most[p] for p in parents], axis=0) + weight
         if name in plan.drops:
             source = plan.shortcuts[name].source
             kept = found.there[next(n for n in plan.shortcuts[name].inside if n in found.there)]
             for table in (count, total, least, most):
                 table[name] = np.where(kept, table[name], table[source])
     ends = [layer.name for layer in edits_graph.output_layers(plan.graph)]
-    paths = sum(count[end] for end in ends)
-    yield "depth.longest", np.maximum.reduce([most[end] for end in ends])
+    paths = np.sum([count[end] for end in ends], axis=0)
+    yield "depth.longest", np.max([most[end] for end in ends], axis=0)
     if any(len(layer.parents) > 1 for layer in plan.graph.order):
-        yield "depth.shortest", np.minimum.reduce([least[end] for end in ends])
-        yield "depth.mean", sum(total[end] for end in ends) / paths
+        yield "depth.shortest", np.min([least[end] for end in ends], axis=0)
+        yield "depth.mean", np.sum([total[end] for end in ends], axis=0) / paths
         yield "log2_paths", np.log2(paths)
 
 

@@ -5,7 +5,6 @@ number of channels (one node). A tensor that is not NHWC has height and width as
 folds it.
 """
 
-import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -135,10 +134,12 @@ def _alive(nodes: list[Node], plan: Plan) -> dict[str, int]:
         keeps[join] = (*keeps.get(join, ()), position)
     found = {}
     for name, positions in keeps.items():
-        found[name] = values.apply(
-            nodes, lambda *kept: math.prod(kept), positions, plan.config.scope_cap
-        )
+        found[name] = values.apply(nodes, _all_kept, positions, plan.config.scope_cap)
     return found
+
+
+def _all_kept(*kept: np.ndarray) -> np.ndarray:
+    return np.prod(kept, axis=0)
 
 
 def _realised(nodes: list[Node], layer: LayerPlan, source: Tensor) -> Realised:

@@ -10,7 +10,6 @@ Shapes: K terms, T positions, V choices at most, B strings.
 """
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,9 +22,15 @@ from greennas_jax.costs.devices import Device
 from greennas_jax.costs.layer_table import LayerTable
 from greennas_jax.costs.settings import CostSettings
 from greennas_jax.costs.terms import Term
+from greennas_jax.spaces import packing
+from greennas_jax.spaces.packing import Packed
 from greennas_jax.spaces.values import Node
 
 Array = Any  # numpy.ndarray or jax.Array
+
+
+# Gathers that XLA may fuse into one loop; more are slower to compile and to run.
+FUSED = 8
 
 
 class Slot(NamedTuple):
@@ -60,6 +65,7 @@ class Factors:
       parents: Parents of each node behind the tokens.
       scopes: Nodes of each factor.
       names: Names of the slots in each factor; those of the constant last.
+      packed: The same tables, stacked for the relaxed cost; made from them unless given.
     """
 
     tables: tuple[Array, ...]
@@ -71,6 +77,12 @@ class Factors:
     parents: tuple[tuple[int, ...], ...]
     scopes: tuple[tuple[int, ...], ...]
     names: tuple[tuple[str, ...], ...]
+    packed: Packed | None = None
+
+    def __post_init__(self):
+        if self.packed is None:
+            found = packing.pack(self.sizes, self.parents, self.maps, self.scopes, self.tables)
+            object.__setattr__(self, "packed", found)
 
     @property
     def positions(self) -> int:
@@ -83,7 +95,7 @@ class Factors:
         return sum(table.shape[1] for table in self.tables)
 
 
-_DATA = ("tables", "maps", "constant")
+_DATA = ("tables", "maps", "constant", "packed")
 jax.tree_util.register_dataclass(
     Factors,
     data_fields=list(_DATA),
@@ -191,6 +203,18 @@ def _fused(numbers: Sequence[Array], scope: tuple[int, ...], sizes: tuple[int, .
     return found
 
 
+def _looked_up(table: Array, index: Array) -> Array:
+    """Return table entries along the last axis; indices are in bounds by construction."""
+    if isinstance(index, np.ndarray):
+        return table[..., index]
+    return jnp.asarray(table).at[..., index].get(mode="promise_in_bounds")
+
+
+def _computed_once(value: Array) -> Array:
+    """Keep XLA from computing a value again in everything that reads it."""
+    return value if isinstance(value, np.ndarray) else jax.lax.optimization_barrier(value)
+
+
 def node_numbers(factors: Factors, tokens: Array) -> list[Array]:
     """Return every node's value number for each string, each int32 [B].
 
@@ -198,10 +222,10 @@ def node_numbers(factors: Factors, tokens: Array) -> list[Array]:
       factors: The factors.
       tokens: Strings, any integer type [T, B].
     """
-    xp = layer_table.array_namespace(tokens)
-    numbers = [xp.asarray(row, dtype=xp.int32) for row in tokens]
+    numbers = [row.astype(np.int32) for row in tokens]
     for parents, table in zip(factors.parents, factors.maps, strict=True):
-        numbers.append(xp.asarray(table)[_fused(numbers, parents, factors.sizes)])
+        index = _fused(numbers, parents, factors.sizes)
+        numbers.append(_computed_once(_looked_up(table, index)))
     return numbers
 
 
@@ -209,31 +233,17 @@ def exact(factors: Factors, tokens: Array) -> Array:
     """Return the cost of each string, [K, B].
 
     Args:
-      factors: The factors; numpy's for float64, JAX's under `jit`.
+      factors: The factors; in numpy the result is float64, in JAX of JAX's default precision.
       tokens: Strings, any integer type [T, B] (one row per position).
     """
     xp = layer_table.array_namespace(tokens)
     numbers = node_numbers(factors, tokens)
-    total = xp.asarray(factors.constant)[:, None]
-    for scope, table in zip(factors.scopes, factors.tables, strict=True):
-        total = total + xp.asarray(table)[:, _fused(numbers, scope, factors.sizes)]
-    return total if factors.scopes else total + xp.zeros((1, tokens.shape[1]))
-
-
-def _contracted(table: Array, scope: Sequence[Array]) -> Array:
-    """Return a table [K, ...] contracted with one distribution per axis, last axis first."""
-    sizes = [len(distribution) for distribution in scope]
-    for axis in range(len(scope) - 1, -1, -1):
-        table = table.reshape(len(table), math.prod(sizes[:axis]), sizes[axis]) @ scope[axis]
-    return table.reshape(len(table))
-
-
-def _pushed(table: Array, size: int, scope: Sequence[Array]) -> Array:
-    """Return the distribution of a node from its parents'."""
-    joint = scope[0]
-    for distribution in scope[1:]:
-        joint = (joint[:, None] * distribution).reshape(-1)
-    return jnp.zeros(size, joint.dtype).at[table].add(joint)
+    total = xp.asarray(factors.constant)[:, None] + xp.zeros((1, tokens.shape[1]))
+    for done, (scope, table) in enumerate(zip(factors.scopes, factors.tables, strict=True)):
+        total = total + _looked_up(table, _fused(numbers, scope, factors.sizes))
+        if done % FUSED == FUSED - 1:
+            total = _computed_once(total)
+    return total
 
 
 def relaxed(factors: Factors, probabilities: Array) -> Array:
@@ -245,17 +255,31 @@ def relaxed(factors: Factors, probabilities: Array) -> Array:
       factors: The factors.
       probabilities: Token probabilities [T, V]; entries past a position's choices are ignored.
     """
-    distributions = [probabilities[t, : factors.sizes[t]] for t in range(factors.positions)]
-    for parents, table in zip(factors.parents, factors.maps, strict=True):
-        size = factors.sizes[len(distributions)]
-        distributions.append(_pushed(table, size, [distributions[p] for p in parents]))
-    total = jnp.asarray(factors.constant, probabilities.dtype)
-    for scope, table in zip(factors.scopes, factors.tables, strict=True):
-        table = jnp.asarray(table, probabilities.dtype)
-        total = total + _contracted(table, [distributions[node] for node in scope])
-    return total
+    constant = jnp.asarray(factors.constant, probabilities.dtype)
+    if not factors.scopes or factors.packed is None:
+        return constant
+    return constant + packing.contract(factors.packed, probabilities)
 
 
 def relaxed_batch(factors: Factors, probabilities: Array) -> Array:
     """Return the expected costs of a batch, [B, K], of probabilities [B, T, V]."""
     return jax.vmap(relaxed, in_axes=(None, 0))(factors, probabilities)
+
+
+def select_terms(factors: Factors, terms: Sequence[str]) -> Factors:
+    """Return the factors of some of their terms alone, in the given order.
+
+    Raises:
+      ValueError: If a term was not filled.
+    """
+    missing = [name for name in terms if name not in factors.terms]
+    if missing:
+        raise ValueError(f"term '{missing[0]}' was not filled; allowed: {', '.join(factors.terms)}")
+    rows = np.asarray([factors.terms.index(name) for name in terms])
+    return dataclasses.replace(
+        factors,
+        tables=tuple(table[rows] for table in factors.tables),
+        constant=factors.constant[rows],
+        terms=tuple(terms),
+        units=tuple(factors.units[row] for row in rows),
+    )

@@ -1,0 +1,22 @@
+"""What JAX is told before its first use: devices of the host and the compilation cache."""
+
+import os
+import pathlib
+
+
+def prepare() -> None:
+    """Let every core of a host without accelerator be a device, and keep what is compiled.
+
+    The cache lies in `$GREENNAS_CACHE`, else in the user's cache folder; an empty variable turns
+    it off.
+    """
+    import jax
+
+    if "XLA_FLAGS" not in os.environ:
+        jax.config.update("jax_num_cpu_devices", min(len(os.sched_getaffinity(0)), 8))
+    default = pathlib.Path.home() / ".cache" / "greennas-jax"
+    folder = os.environ.get("GREENNAS_CACHE", os.fspath(default))
+    if folder:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
