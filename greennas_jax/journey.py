@@ -8,26 +8,325 @@ import dataclasses
 import json
 import pathlib
 import time
-from collections.abc import Mapping
-from typing import Any, NamedTuple, TextIO
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
-from greennas_jax import checkpoints, configuration, pipeline
-from greennas_jax.accuracy import final_test, oracle
+from greennas_jax import checkpoints, configuration, pipeline, results
+from greennas_jax.accuracy import datasets, final_test, oracle, proxies
+from greennas_jax.accuracy.datasets import DataSet
+from greennas_jax.accuracy.oracle import Oracle
 from greennas_jax.costs import profile as cost_profile
 from greennas_jax.costs.devices import Device
-from greennas_jax.nao import embedding as embeddings
 from greennas_jax.nao.embedding import Embedding
 from greennas_jax.pipeline import PipelineConfig, Prepared, Solution
 from greennas_jax.report import comparison, evidence, files, plots, tables
 from greennas_jax.search import archive as archives
 from greennas_jax.search import loop
-from greennas_jax.search import problem as problems
 from greennas_jax.search.archive import Archive
-from greennas_jax.search.problem import Problem
-from greennas_jax.spaces import exact
-from greennas_jax.spaces import factors as cost_factors
+from greennas_jax.search.problem import FRESH_SEEDS, Problem
 from greennas_jax.spec import paleo_json
+from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Network
+
+NO_DATA = "none"
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Request:
+    """What a run is asked.
+
+    Attributes:
+      network: The given network.
+      device: The device to save energy on.
+      dataset: `digits`, a FILE.npz, or `none`.
+      batch_size: Batch size to cost; None for the text's own.
+      config: Everything else that decides the result.
+    """
+
+    network: Network
+    device: Device
+    dataset: str
+    batch_size: int | None
+    config: PipelineConfig
+
+
+def identity(request: Request) -> dict[str, Any]:
+    """Return everything that decides the result, as JSON values."""
+    return {
+        "network": json.loads(paleo_json.write(request.network)),
+        "device": configuration.plain(request.device),
+        "dataset": request.dataset,
+        "batch_size": request.batch_size,
+        "config": configuration.plain(request.config),
+    }
+
+
+class Scene(NamedTuple):
+    """What is known before the search.
+
+    Attributes:
+      before: Profile of the given network.
+      prepared: Its space and costs.
+      data: The data set, None without.
+      oracle: Who says how accurate a network is.
+    """
+
+    before: dict[str, Any]
+    prepared: Prepared
+    data: DataSet | None
+    oracle: Oracle
+
+
+def set_out(request: Request) -> Scene:
+    """Profile the given network, build its space and its oracle.
+
+    Raises:
+      ValueError: If the network, the device, the data set and the configuration do not fit.
+    """
+    config = request.config
+    before = profile(request, request.network)
+    prepared = pipeline.prepare(request.network, request.device, config, request.batch_size)
+    if request.dataset == NO_DATA:
+        found = proxies.ProxyOracle(request.network, config.proxies)
+        return Scene(before, prepared, None, found)
+    shapes = shape_rules.infer(request.network)
+    source = next(layer for layer in request.network.layers if layer.type == "Input")
+    data = datasets.load(
+        request.dataset,
+        shapes[source.name].output[1:],
+        classes=datasets.classes_of(request.network),
+    )
+    return Scene(before, prepared, data, oracle.Children(request.network, data, config.recipe))
+
+
+def profile(request: Request, network: Network) -> dict[str, Any]:
+    """Return a network's profile on the requested device."""
+    return cost_profile.profile(
+        network, request.device, request.config.settings, request.batch_size
+    )
+
+
+def _taught(scene: Scene, config: PipelineConfig, folder: pathlib.Path, say: Say) -> Embedding:
+    """Return the embedding, its weights from the checkpoint where there is one."""
+    path = folder / "checkpoints" / "embedding"
+    if path.exists():
+        return pipeline.embed(
+            scene.prepared, config, restore=lambda model: checkpoints.load_arrays(path, model)
+        )
+    taught = pipeline.embed(
+        scene.prepared,
+        config,
+        lambda step, prediction, negative: say(
+            f"embedding: step {step} of {config.training.steps}, prediction error "
+            f"{prediction:.4f}, negative log-likelihood {negative:.4f}"
+        ),
+    )
+    checkpoints.save_arrays(path, taught.model)
+    return taught
+
+
+class Search(NamedTuple):
+    """A finished search and what it was made of."""
+
+    problem: Problem
+    solution: Solution
+    taught: Embedding | None
+
+
+def search(scene: Scene, config: PipelineConfig, folder: pathlib.Path, say: Say) -> Search:
+    """Teach the embedding, search in it, and choose the winner."""
+    log = checkpoints.TrialLog(folder / "checkpoints" / "trials.jsonl")
+
+    def by_oracle(tokens: np.ndarray, seeds):
+        networks = [scene.prepared.space.decode(row) for row in tokens]
+        return scene.oracle.evaluate(networks, seeds)
+
+    taught = _taught(scene, config, folder, say) if config.algorithm == "latent" else None
+    say("the given network is trained")
+    problem, archive = pipeline.pose(
+        scene.prepared,
+        scene.oracle,
+        config,
+        lambda tokens, seeds: log.evaluate(by_oracle, tokens, seeds),
+    )
+    algorithm = pipeline.algorithm_for(problem, config, taught)
+
+    def progress(archive: Archive) -> None:
+        last = archive.queries[-1]
+        done = sum(query.kind == last.kind for query in archive.queries)
+        whole = (
+            config.loop.queries
+            if last.kind == "search"
+            else "at most " + str(config.loop.rounds * config.loop.leaders * config.loop.repeats)
+        )
+        say(f"{last.kind}: {done} of {whole}")
+
+    solution = pipeline.solve(problem, algorithm, archive, config, progress)
+    return Search(problem, solution, taught)
+
+
+def judge(
+    request: Request, scene: Scene, found: Search, folder: pathlib.Path, say: Say
+) -> dict[str, Any]:
+    """Return the accuracy part of the report: the final test, or what the proxies said."""
+    config = request.config
+    if scene.data is None:
+        return results.accuracy_of_proxies(
+            found.problem,
+            found.solution.archive,
+            found.solution.tokens,
+            proxies.NAMES,
+            config.proxy_tolerance,
+        )
+    stored = folder / "checkpoints" / "final_test.json"
+    if stored.exists():
+        return json.loads(stored.read_text(encoding="utf-8"))
+    say("final test: given and found network are trained alike on fresh seeds")
+    seeds = [pipeline.seed_of(config, FRESH_SEEDS + i) for i in range(config.final.seeds)]
+    verdict = final_test.run(
+        request.network,
+        found.solution.network,
+        scene.data,
+        seeds,
+        config.max_accuracy_drop,
+        config.final,
+    )
+    files.write_json(stored, verdict)
+    return verdict
+
+
+def travel(request: Request, folder: pathlib.Path, say: Say) -> dict[str, Any]:
+    """Take one network through the nine steps and write everything into the folder.
+
+    Args:
+      request: What is asked.
+      folder: A workdir claimed for it.
+      say: Told in one line what is being done.
+
+    Returns:
+      The report.
+    """
+    started = time.monotonic()
+    scene = set_out(request)
+    say(
+        f"space: {len(scene.prepared.space.positions)} positions, {scene.prepared.size:.3g} strings"
+    )
+    found = search(scene, request.config, folder, say)
+    accuracy = judge(request, scene, found, folder, say)
+    after = profile(request, found.solution.network)
+    front, whole = results.exact_front(scene.prepared)
+    report = evidence.assemble(
+        before=scene.before,
+        after=after,
+        accuracy=accuracy,
+        search=results.search_part(
+            found.problem,
+            found.solution.archive,
+            request.config,
+            time.monotonic() - started,
+            {
+                **results.gains(
+                    scene.prepared, found.taught, found.solution.tokens, request.config
+                ),
+                "embedding": found.taught.quality if found.taught else None,
+            },
+        ),
+        bounds={
+            **results.bounds(scene.prepared),
+            "front_points": len(front),
+            "front_exact": whole,
+        },
+        layers=comparison.compare(request.network, found.solution.network, scene.before, after),
+        pareto=[figures for _, figures in results.pareto(found.problem, found.solution.archive)],
+        config=configuration.plain(request.config),
+    )
+    publish(request, scene, found, report, front, folder)
+    return report
+
+
+def publish(
+    request: Request,
+    scene: Scene,
+    found: Search,
+    report: Mapping[str, Any],
+    front: list[dict[str, Any]],
+    folder: pathlib.Path,
+) -> None:
+    """Write every file of a finished run; `optimized.json` and `report.json` come last."""
+    problem, solution = found.problem, found.solution
+    changes = comparison.compare(
+        request.network, solution.network, report["before"], report["after"]
+    )
+    rows = results.history(solution.archive)
+    files.write_text(folder / "history.csv", evidence.history_csv(rows))
+    files.write_text(folder / "exact_front.csv", evidence.history_csv(front))
+    (folder / "pareto").mkdir(exist_ok=True)
+    for number, (tokens, _) in enumerate(results.pareto(problem, solution.archive)):
+        text = paleo_json.write(scene.prepared.space.decode(tokens))
+        files.write_text(folder / "pareto" / f"{number:03d}.json", text)
+    _draw(request, found, report, changes, folder)
+    text = [*tables.headline(report), "", tables.totals_table(report["before"], report["after"])]
+    text += ["", tables.comparison_table(changes)]
+    files.write_text(folder / "summary.txt", "\n".join(text) + "\n")
+    files.write_text(folder / "optimized.json", paleo_json.write(solution.network))
+    files.write_json(folder / "report.json", report)
+
+
+def _draw(request: Request, found: Search, report, changes, folder: pathlib.Path) -> None:
+    """Draw the Pareto picture, the energy per layer and the progress of the search."""
+    problem, archive = found.problem, found.solution.archive
+    unit = unit_of(request.config.objective)
+    measured = not problem.deterministic
+    share = 100.0 if measured else 1.0
+    label = "validation accuracy [%]" if measured else "proxy score [1]"
+    points = [
+        plots.Point(query.cost * unit.factor, query.accuracy * share, query.stopped)
+        for query in archive.queries
+        if query.kind != "baseline"
+    ]
+    summary = archives.summarise(
+        archive if problem.deterministic else loop.confirmed(archive), problem.noise
+    )
+    means = [
+        plots.Point(float(cost) * unit.factor, float(mean) * share)
+        for cost, mean in zip(summary.cost, summary.mean, strict=True)
+    ]
+    keys = [archives.key_of(row) for row in summary.tokens]
+    chosen = means[keys.index(archives.key_of(found.solution.tokens))]
+    bound = report["bounds"][unit.bound] * unit.factor
+    guard = problem.threshold * share
+    plots.pareto(
+        folder / "pareto.png",
+        points,
+        means[0],
+        chosen,
+        bound,
+        guard,
+        cost_label=unit.label,
+        accuracy_label=label,
+    )
+    plots.search_progress(
+        folder / "progress.png", points, means[0], guard, bound, cost_label=unit.label
+    )
+    plots.layer_energy(folder / "layer_energy.png", changes)
+
+
+class Unit(NamedTuple):
+    """How a cost term is shown: factor, axis label, and its key in the report's bounds."""
+
+    factor: float
+    label: str
+    bound: str
+
+
+def unit_of(objective: str) -> Unit:
+    """Return how a cost term is shown in pictures."""
+    return {
+        "energy": Unit(1e3, "predicted energy per batch [mJ]", "energy_j"),
+        "time": Unit(1.0, "predicted time per batch [ms]", "time_ms"),
+        "memory": Unit(1e-6, "weights and activations [MB]", "memory_bytes"),
+        "parameters": Unit(1.0, "parameters", "parameters"),
+    }[objective]

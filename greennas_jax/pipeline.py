@@ -10,14 +10,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from greennas_jax.accuracy.final_test import FinalConfig
 from greennas_jax.accuracy.oracle import Oracle
+from greennas_jax.accuracy.proxies import ProxyConfig
+from greennas_jax.accuracy.training import Recipe
 from greennas_jax.costs import terms
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.settings import CostSettings
 from greennas_jax.nao import embedding as embeddings
 from greennas_jax.nao.embedding import Embedding
 from greennas_jax.nao.latent_search import LatentConfig
-from greennas_jax.nao.model import ModelConfig
+from greennas_jax.nao.model import Model, ModelConfig
 from greennas_jax.nao.training import TrainingConfig
 from greennas_jax.search import additive, evolution, latent, loop, random_search
 from greennas_jax.search import problem as problems
@@ -50,6 +53,9 @@ class PipelineConfig:
       training: How the embedding is trained.
       latent: How the embedding is searched.
       loop: Budget and confirmation.
+      recipe: How children are trained in the search, and with more epochs in the final test.
+      final: How the verdict is reached.
+      proxies: How networks without data are scored.
     """
 
     objective: str = "energy"
@@ -64,6 +70,9 @@ class PipelineConfig:
     training: TrainingConfig = TrainingConfig()
     latent: LatentConfig = LatentConfig()
     loop: LoopConfig = LoopConfig()
+    recipe: Recipe = Recipe()
+    final: FinalConfig = FinalConfig()
+    proxies: ProxyConfig = ProxyConfig()
 
     def __post_init__(self):
         for name, value, allowed in (
@@ -90,6 +99,11 @@ class Prepared(NamedTuple):
     costs: cost_factors.Factors
     objective: cost_factors.Factors
 
+    @property
+    def size(self) -> float:
+        """Number of token strings."""
+        return float(np.prod(self.space.sizes.astype(float)))
+
 
 def prepare(
     network: Network, device: Device, config: PipelineConfig, batch_size: int | None = None
@@ -110,8 +124,9 @@ def embed(
     prepared: Prepared,
     config: PipelineConfig,
     progress: Callable[[int, float, float], None] | None = None,
+    restore: Callable[[Model], Model] | None = None,
 ) -> Embedding:
-    """Train the embedding of a prepared space."""
+    """Train the embedding of a prepared space, or restore it; see `nao.embedding.teach`."""
     return embeddings.teach(
         prepared.space,
         prepared.costs,
@@ -120,7 +135,13 @@ def embed(
         config.model,
         config.training,
         progress,
+        restore,
     )
+
+
+def seed_of(config: PipelineConfig, number: int) -> int:
+    """Return the seed of a training, so that runs of different seeds share none."""
+    return (config.seed * 2_000_003 + number) % 2**31
 
 
 def pose(
@@ -144,19 +165,23 @@ def pose(
     def by_oracle(tokens: np.ndarray, seeds: Sequence[int]):
         return oracle.evaluate([prepared.space.decode(row) for row in tokens], seeds)
 
+    def of_run(tokens: np.ndarray, seeds: Sequence[int]):
+        return (evaluate or by_oracle)(tokens, [seed_of(config, seed) for seed in seeds])
+
     proxy = oracle.kind == "proxy"
     seeds = list(range(1 if proxy else config.baseline_seeds))
-    given = np.zeros((len(seeds), len(prepared.space.positions)), np.int32)
-    evaluate = evaluate or by_oracle
-    baseline = np.asarray([float(trial.accuracy) for trial in evaluate(given, seeds)])
+    trials = oracle.baseline([seed_of(config, seed) for seed in seeds])
+    baseline = np.asarray([float(trial.accuracy) for trial in trials])
     allowed = config.proxy_tolerance if proxy else config.max_accuracy_drop
+    noise = float(baseline.std(ddof=1)) if len(baseline) > 1 else 0.0
     problem = Problem(
         space=prepared.space,
         costs=prepared.objective,
-        evaluate=evaluate,
+        evaluate=of_run,
         threshold=float(baseline.mean()) - allowed,
         baseline=baseline,
-        noise=float(baseline.std(ddof=1)) if len(baseline) > 1 else 0.0,
+        noise=noise,
+        margin=loop.margin(noise, len(baseline), config.loop),
         deterministic=proxy,
     )
     return problem, problems.start(problem, seeds)

@@ -123,7 +123,13 @@ def _split(
     flat = [part.reshape(len(part), -1) if len(input_shape) == 1 else part for part in scaled]
     targets = [part.astype(np.int32) for part in (labels[train], labels[held], test[1])]
     return DataSet(
-        name, flat[0], targets[0], flat[1], targets[1], flat[2], targets[2],
+        name,
+        flat[0],
+        targets[0],
+        flat[1],
+        targets[1],
+        flat[2],
+        targets[2],
         int(labels.max()) + 1,
     )
 

@@ -44,7 +44,9 @@ def weights(
         for layer, kernel in _kernels(slot, child[name], above, roles, layers).items():
             found[layer] = {"kernel": kernel}
         own = found.setdefault(name, {})
-        own.update({role: roles[role][live] for role in ("bias", "scale", "shift") if role in roles})
+        own.update(
+            {role: roles[role][live] for role in ("bias", "scale", "shift") if role in roles}
+        )
     return found
 
 

@@ -137,18 +137,20 @@ def correct(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return (class_logits(logits).argmax(-1) == labels).astype(jnp.float32)
 
 
-EVALUATION_BATCH = 128
+# Small enough for a core's cache where convolutions are matrix products of unfolded images.
+EVALUATION_BATCH = {"im2col": 32, "lax": 256}
 
 
-def accuracy(predict: Any, images: jax.Array, labels: jax.Array) -> jax.Array:
+def accuracy(predict: Any, images: jax.Array, labels: jax.Array, batch_size: int) -> jax.Array:
     """Return the share of images that are classified right, in batches of bounded size.
 
     Args:
       predict: Images [n, H, W, C] -> logits [n, classes].
       images: float32 [V, H, W, C].
       labels: int32 [V].
+      batch_size: Images at a time.
     """
-    size = min(EVALUATION_BATCH, images.shape[0])
+    size = min(batch_size, images.shape[0])
     count = -(-images.shape[0] // size)
     fill = count * size - images.shape[0]
     padded = jnp.pad(images, ((0, fill), *((0, 0),) * (images.ndim - 1)))
@@ -176,6 +178,7 @@ def train(
     key: jax.Array,
     thresholds: jax.Array,
     active: jax.Array,
+    evaluation_batch: int,
 ) -> tuple[Outcome, Any, Any]:
     """Train one network, evaluating it at the recipe's checks.
 
@@ -188,6 +191,7 @@ def train(
       key: Typed random key of batches and dropout.
       thresholds: float32 [S - 1]; a child below is stopped at that check.
       active: Whether to train at all; an inactive child takes no step.
+      evaluation_batch: Held-out images at a time (static).
 
     Returns:
       The outcome, the trained parameters and their statistics.
@@ -222,7 +226,7 @@ def train(
         def predict(part: jax.Array) -> jax.Array:
             return apply(state.trainable, state.statistics, part, False, None)[0]
 
-        found = accuracy(predict, images.held_images, images.held_labels)
+        found = accuracy(predict, images.held_images, images.held_labels, evaluation_batch)
         bar = jnp.append(thresholds, -jnp.inf)[check]
         return check + 1, found < bar, curve.at[check].set(found), ends[check], state
 
@@ -275,5 +279,6 @@ def train_child(
         train_key,
         thresholds,
         active,
+        EVALUATION_BATCH[method],
     )
     return outcome

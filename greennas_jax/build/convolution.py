@@ -9,6 +9,8 @@ Shapes: N images, H height, W width, C input channels, O output channels, G grou
 [N, H, W, C] under "lax" and [C, H, W, N] under "im2col".
 """
 
+import functools
+import math
 from collections.abc import Iterator
 from typing import Literal
 
@@ -100,29 +102,90 @@ def convolve(
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
             feature_group_count=groups,
         )
-    size = (kernel.shape[0], kernel.shape[1])
-    seen = list(taps(images, size, strides, pads))
+    padded = images
+    if pads != ((0, 0), (0, 0)):
+        padded = jnp.pad(images, ((0, 0), *pads, (0, 0)))
     if groups == images.shape[0] == kernel.shape[3]:
-        weights = kernel.reshape(len(seen), -1, 1, 1, 1)
-        return sum((tap * w for tap, w in zip(seen, weights, strict=True)), start=jnp.float32(0))
+        return _depthwise(padded, kernel, strides)
     if groups == 1:
-        return _product(jnp.concatenate(seen, axis=0) if len(seen) > 1 else seen[0], kernel)
+        return _as_product(padded, kernel, strides)
     inputs, outputs = images.shape[0] // groups, kernel.shape[3] // groups
     parts = []
     for group in range(groups):
-        own = [tap[group * inputs : (group + 1) * inputs] for tap in seen]
+        own = padded[group * inputs : (group + 1) * inputs]
         weights = kernel[..., group * outputs : (group + 1) * outputs]
-        parts.append(_product(jnp.concatenate(own, axis=0), weights))
+        parts.append(_as_product(own, weights, strides))
     return jnp.concatenate(parts, axis=0)
 
 
-def _product(patches: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Return kernel [.., O] times patches [kh * kw * C, oh, ow, N] as [O, oh, ow, N]."""
-    outputs = kernel.shape[-1]
-    flat = patches.reshape(patches.shape[0], -1)
-    out = (kernel.reshape(-1, outputs).T @ flat).reshape(outputs, *patches.shape[1:])
-    # Fused into what follows, the product and its operands would be computed several times.
-    return lax.optimization_barrier(out)
+def _depthwise(images: jax.Array, kernel: jax.Array, strides: tuple[int, int]) -> jax.Array:
+    size = (kernel.shape[0], kernel.shape[1])
+    weights = kernel.reshape(size[0] * size[1], -1, 1, 1, 1)
+    seen = taps(images, size, strides, ((0, 0), (0, 0)))
+    total = sum((tap * w for tap, w in zip(seen, weights, strict=True)), start=jnp.float32(0))
+    return lax.optimization_barrier(total)
+
+
+def _stacked(images: jax.Array, axis: int, size: int, stride: int) -> jax.Array:
+    """Return the slices that kernel positions along one axis see, in front: [size, ..]."""
+    count = (images.shape[axis] - size) // stride + 1
+    limit = (count - 1) * stride + 1
+    slices = [lax.slice_in_dim(images, i, i + limit, stride, axis) for i in range(size)]
+    # Fused into what follows, the slices would be cut several times.
+    return lax.optimization_barrier(jnp.stack(slices))
+
+
+def _unstacked(slices: jax.Array, axis: int, length: int, stride: int) -> jax.Array:
+    """Return the transpose of `_stacked`: the sum of slices where they were cut."""
+    total = None
+    for index in range(slices.shape[0]):
+        part = slices[index]
+        around = [(0, 0, 0)] * part.ndim
+        behind = length - index - (part.shape[axis] - 1) * stride - 1
+        around[axis] = (index, behind, stride - 1)
+        part = lax.pad(part, jnp.zeros((), part.dtype), around)
+        total = part if total is None else total + part
+    return lax.optimization_barrier(total)
+
+
+def _patches(images: jax.Array, size: tuple[int, int], strides: tuple[int, int]) -> jax.Array:
+    """Return [kh, kw, C, oh, ow, N]: first all columns, then all rows, half the copies."""
+    if size == (1, 1) and strides == (1, 1):
+        return images[None, None]
+    columns = _stacked(images, 2, size[1], strides[1])
+    return _stacked(columns, 2, size[0], strides[0])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _as_product(images: jax.Array, kernel: jax.Array, strides: tuple[int, int]) -> jax.Array:
+    """Convolve padded images [C, H, W, N] with a kernel [kh, kw, C, O] as one product."""
+    return _as_product_forward(images, kernel, strides)[0]
+
+
+def _as_product_forward(images: jax.Array, kernel: jax.Array, strides: tuple[int, int]):
+    patches = _patches(images, (kernel.shape[0], kernel.shape[1]), strides)
+    outputs = kernel.shape[3]
+    flat = patches.reshape(-1, math.prod(patches.shape[3:]))
+    out = lax.optimization_barrier(kernel.reshape(-1, outputs).T @ flat)
+    return out.reshape(outputs, *patches.shape[3:]), (patches, kernel, images.shape)
+
+
+def _as_product_backward(strides: tuple[int, int], kept, gradient: jax.Array):
+    patches, kernel, shape = kept
+    outputs = kernel.shape[3]
+    flat = lax.optimization_barrier(gradient).reshape(outputs, -1)
+    for_kernel = patches.reshape(-1, flat.shape[1]) @ flat.T
+    for_patches = lax.optimization_barrier(kernel.reshape(-1, outputs) @ flat)
+    for_patches = for_patches.reshape(patches.shape)
+    if kernel.shape[:2] == (1, 1) and strides == (1, 1):
+        for_images = for_patches[0, 0]
+    else:
+        columns = _unstacked(for_patches, 2, shape[1], strides[0])
+        for_images = _unstacked(columns, 2, shape[2], strides[1])
+    return for_images, for_kernel.reshape(kernel.shape)
+
+
+_as_product.defvjp(_as_product_forward, _as_product_backward)
 
 
 def convolve_transposed(

@@ -235,9 +235,7 @@ def _reshape(values: jax.Array, shape: tuple[int, ...], order: layout.Layout) ->
     return layout.from_nhwc(out, order) if out.ndim == 4 else out
 
 
-def _weightless(
-    node: graph.Node, inputs: list[jax.Array], method: convolution.Method
-) -> jax.Array:
+def _weightless(node: graph.Node, inputs: list[jax.Array], method: convolution.Method) -> jax.Array:
     """Apply a layer without parameters, without its activation."""
     first = inputs[0]
     order = convolution.layout_of(method)

@@ -61,6 +61,7 @@ def teach(
     model_config: ModelConfig,
     config: TrainingConfig,
     progress: Callable[[int, float, float], None] | None = None,
+    restore: Callable[[Model], Model] | None = None,
 ) -> Embedding:
     """Train the embedding of a space.
 
@@ -72,6 +73,8 @@ def teach(
       model_config: Sizes of the networks.
       config: How to train.
       progress: As in `training.pretrain`.
+      restore: Returns the weights of an earlier training in a model like the one it is given;
+        nothing is then trained.
     """
     rng = np.random.default_rng([seed, 1])
     tokens = np.asarray(space.sample(rng, config.pool + HELD_OUT), np.int32)
@@ -83,7 +86,10 @@ def teach(
         for rows in (slice(HELD_OUT, None), slice(HELD_OUT))
     )
     model = models.create(rules, model_config, create_key)
-    model = training.pretrain(model, pool, train_key, config, progress)
+    if restore is None:
+        model = training.pretrain(model, pool, train_key, config, progress)
+    else:
+        model = restore(model)
     first = values.shape[1] - len(terms)
     heads = {
         term: CostHead(

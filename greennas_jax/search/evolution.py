@@ -50,7 +50,7 @@ class Evolution:
     def _fitness(self, summary: archives.Summary) -> np.ndarray:
         saving = np.log(summary.cost[0] / summary.cost)
         unit = max(self.problem.noise, 1e-3)
-        short = np.maximum(self.problem.threshold - summary.mean, 0) / unit
+        short = np.maximum(self.problem.target - summary.mean, 0) / unit
         return np.where(short > 0, -short, saving)
 
     def believe(self, archive: Archive) -> tuple[np.ndarray, np.ndarray]:

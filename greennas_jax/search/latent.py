@@ -101,7 +101,7 @@ class LatentSearch:
         )
         mean, _ = self._predict(posterior, summary.tokens)
         best = problems.best_feasible(self.problem, archive, warp.backward(mean))
-        threshold = float(warp.forward(np.asarray(self.problem.threshold)))
+        threshold = float(warp.forward(np.asarray(self.problem.target)))
         return posterior, warp, Goal(jnp.asarray(threshold), jnp.asarray(np.log(best)))
 
     def _starts(self, archive: Archive, posterior: Posterior, goal: Goal, rng) -> np.ndarray:

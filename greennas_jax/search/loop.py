@@ -37,8 +37,8 @@ class LoopConfig:
     rounds: int = 4
     leaders: int = 4
     repeats: int = 4
-    most_repeats: int = 8
-    confidence: float = 1.0
+    most_repeats: int = 12
+    confidence: float = 1.645
 
     def __post_init__(self):
         for name in ("queries", "batch", "leaders", "repeats"):
@@ -135,6 +135,11 @@ def winner(problem: Problem, archive: Archive, config: LoopConfig) -> np.ndarray
     sure = (lower_bounds(problem, summary, config) >= 0) & ~summary.stopped
     sure[0] = True
     return summary.tokens[np.flatnonzero(sure)[np.argmin(summary.cost[sure])]]
+
+
+def margin(noise: float, baseline: int, config: LoopConfig) -> float:
+    """Return how far above the guard a winner's mean must be when all its trainings are done."""
+    return config.confidence * noise * float(np.sqrt(1 / config.most_repeats + 1 / baseline))
 
 
 def _leaders(

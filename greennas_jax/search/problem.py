@@ -30,6 +30,8 @@ class Problem:
       threshold: Least accuracy (or proxy score) that is acceptable.
       baseline: Accuracies of the given network, one per seed.
       noise: Standard deviation of one training of the given network.
+      margin: Accuracy above the threshold that a winner needs to be sure of it; what is searched
+        for is `threshold + margin`.
       deterministic: Whether repeating a query gives the same answer (proxies).
     """
 
@@ -39,7 +41,13 @@ class Problem:
     threshold: float
     baseline: np.ndarray
     noise: float
+    margin: float = 0.0
     deterministic: bool = False
+
+    @property
+    def target(self) -> float:
+        """The accuracy that is searched for."""
+        return self.threshold + self.margin
 
     def cost(self, tokens: np.ndarray) -> np.ndarray:
         """Return the exact cost [n] of tokens [n, T] in the term's unit."""
@@ -105,7 +113,7 @@ def start(problem: Problem, seeds: Sequence[int]) -> Archive:
 def best_feasible(problem: Problem, archive: Archive, mean: np.ndarray) -> float:
     """Return the lowest cost among architectures whose believed accuracy meets the guard."""
     summary = archives.summarise(archive, problem.noise)
-    feasible = (mean >= problem.threshold) & ~summary.stopped
+    feasible = (mean >= problem.target) & ~summary.stopped
     return float(summary.cost[feasible].min()) if feasible.any() else float(summary.cost[0])
 
 

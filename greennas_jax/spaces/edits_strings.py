@@ -23,12 +23,14 @@ class Found(NamedTuple):
       operation: Operation code, [n], by layer.
       kernel: Kernel [n, 2], by layer.
       width: Output channels if it is live, [n], by layer.
+      kept: Whether a droppable block's own token keeps it, bool [n], by its Elementwise.
     """
 
     there: Mapping[str, np.ndarray]
     operation: Mapping[str, np.ndarray]
     kernel: Mapping[str, np.ndarray]
     width: Mapping[str, np.ndarray]
+    kept: Mapping[str, np.ndarray]
 
     def live(self, name: str) -> np.ndarray:
         """Return whether a layer is there and not skipped, bool [n]."""
@@ -61,7 +63,8 @@ def read(plan: Plan, space: SpaceValues, tokens: np.ndarray) -> Found:
         operations[name] = np.where(degenerate, edits_values.GIVEN, operation)
         kernels[name], widths[name] = kernel, width
         there[name] = (tokens[:, list(layer.keeps)] == 0).all(axis=1)
-    return Found(there, operations, kernels, widths)
+    kept = {join: tokens[:, position] == 0 for join, position in plan.drops.items()}
+    return Found(there, operations, kernels, widths, kept)
 
 
 def canonical(plan: Plan, space: SpaceValues, tokens: np.ndarray) -> np.ndarray:
@@ -131,9 +134,8 @@ def _path_labels(plan: Plan, found: Found) -> Iterator[tuple[str, np.ndarray]]:
         most[name] = np.max([most[p] for p in parents], axis=0) + weight
         if name in plan.drops:
             source = plan.shortcuts[name].source
-            kept = found.there[next(n for n in plan.shortcuts[name].inside if n in found.there)]
             for table in (count, total, least, most):
-                table[name] = np.where(kept, table[name], table[source])
+                table[name] = np.where(found.kept[name], table[name], table[source])
     ends = [layer.name for layer in edits_graph.output_layers(plan.graph)]
     paths = np.sum([count[end] for end in ends], axis=0)
     yield "depth.longest", np.max([most[end] for end in ends], axis=0)

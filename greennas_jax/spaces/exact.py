@@ -5,6 +5,7 @@ Costs are sums of small tables, so both are exact: no string of the space is bet
 Shapes: K terms, T positions, F points of a front.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from greennas_jax.spaces.factors import Factors
 TINY = np.finfo(np.float64).tiny
 
 Weights = Mapping[str, float] | Sequence[float]
+Tables = list[tuple[tuple[int, ...], np.ndarray]]
 
 
 class Extra(NamedTuple):
@@ -105,18 +107,16 @@ def cheapest(
       TooEntangledError: If the space's graph needs tables that are too large.
     """
     weight = _weights(factors, weights)
-    tables = [
-        (scope, (weight @ np.asarray(table)).reshape([factors.sizes[node] for node in scope]))
-        for scope, table in zip(factors.scopes, factors.tables, strict=True)
-    ]
+    tables: Tables = [((), weight @ np.asarray(factors.constant))]
+    for scope, table in zip(factors.scopes, factors.tables, strict=True):
+        shape = tuple(factors.sizes[node] for node in scope)
+        tables.append((scope, (weight @ np.asarray(table)).reshape(shape)))
     for one in extra:
         _check(factors, one, ())
         tables.append((tuple(one.scope), np.asarray(one.table, dtype=np.float64)))
     found = elimination.minimise(factors.sizes, tables, _parents(factors), _maps(factors))
     tokens = np.array(found[: factors.positions], dtype=np.int32)
-    cost = weight @ space_factors.exact(factors, tokens[:, None])[:, 0]
-    cost += sum(one.table[tuple(tokens[list(one.scope)])] for one in extra)
-    return tokens, float(cost)
+    return tokens, float(sum(table[tuple(found[n] for n in scope)] for scope, table in tables))
 
 
 def front(
@@ -145,6 +145,53 @@ def front(
       ValueError: If a term is not known, or there are more than three objectives.
       TooEntangledError: If the space's graph needs tables that are too large.
     """
+    objectives, tables = _objectives(factors, terms, extra)
+    graph = fronts.Graph(factors.sizes, _parents(factors), _maps(factors))
+    tokens, exact = fronts.search(graph, tables, epsilon=epsilon, most=most)
+    tokens = tokens[:, : factors.positions].astype(np.int32)
+    return _sorted_front(tokens, _values(factors, tables, tokens), exact)
+
+
+def supported_front(
+    factors: Factors,
+    terms: Sequence[str] | None = None,
+    *,
+    extra: Sequence[Extra] = (),
+    divisions: int = 16,
+) -> Front:
+    """Return points on the convex hull of the front: the cheapest strings of weighted sums.
+
+    It serves where `front` would need too much: every point is on the front, but not all are found.
+
+    Args:
+      factors: A space's factors, numpy's.
+      terms: One to three names of terms; all terms by default.
+      extra: As for `front`.
+      divisions: Steps between the weights 0 and 1 of each objective.
+
+    Raises:
+      ValueError: If a term is not known, or there are more than three objectives.
+      TooEntangledError: If the space's graph needs tables that are too large.
+    """
+    objectives, tables = _objectives(factors, terms, extra)
+    ends = [_cheapest(factors, tables, np.eye(objectives)[k] + 1e-9) for k in range(objectives)]
+    corners = _values(factors, tables, np.array(ends))
+    span = np.ptp(corners, axis=0)
+    scale = 1 / np.where(span > 0, span, 1.0)
+    lattice = itertools.product(range(1, divisions), repeat=objectives)
+    found = [
+        _cheapest(factors, tables, np.array(weights) * scale)
+        for weights in lattice
+        if sum(weights) == divisions
+    ]
+    tokens = np.unique(np.array([*ends, *found], dtype=np.int32), axis=0)
+    return _sorted_front(tokens, _values(factors, tables, tokens), False)
+
+
+def _objectives(
+    factors: Factors, terms: Sequence[str] | None, extra: Sequence[Extra]
+) -> tuple[int, Tables]:
+    """Return the number of objectives and all tables [K, ...]."""
     names = tuple(factors.terms if terms is None else terms)
     unknown = [name for name in names if name not in factors.terms]
     if unknown:
@@ -155,26 +202,44 @@ def front(
     if not 1 <= objectives <= 3:
         raise ValueError(f"{objectives} objectives; allowed: 1 to 3")
     rows = [factors.terms.index(name) for name in names]
-    tables = []
+
+    def filled(table: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        made = np.zeros((objectives, *shape))
+        made[: len(table)] = table.reshape(len(table), *shape)
+        return made
+
+    tables: Tables = [((), filled(np.asarray(factors.constant)[rows], ()))]
     for scope, table in zip(factors.scopes, factors.tables, strict=True):
-        shaped = np.zeros((objectives, *(factors.sizes[node] for node in scope)))
-        shaped[: len(rows)] = np.asarray(table)[rows].reshape(len(rows), *shaped.shape[1:])
-        tables.append((scope, shaped))
+        shape = tuple(factors.sizes[node] for node in scope)
+        tables.append((scope, filled(np.asarray(table)[rows], shape)))
     for one in extra:
         _check(factors, one, (len(one.table),))
-        shaped = np.zeros((objectives, *one.table.shape[1:]))
-        shaped[: len(one.table)] = one.table
-        tables.append((tuple(one.scope), shaped))
-    graph = fronts.Graph(factors.sizes, _parents(factors), _maps(factors))
-    tokens, exact = fronts.search(graph, tables, epsilon=epsilon, most=most)
-    tokens = tokens[:, : factors.positions]
-    costs = np.zeros((objectives, len(tokens)))
-    costs[: len(rows)] = space_factors.exact(factors, tokens.T)[rows]
-    for one in extra:
-        index = tuple(tokens[:, position] for position in one.scope)
-        costs[: len(one.table)] += one.table[(slice(None), *index)]
+        tables.append((tuple(one.scope), filled(np.asarray(one.table), one.table.shape[1:])))
+    return objectives, tables
+
+
+def _cheapest(factors: Factors, tables: Tables, weights: np.ndarray) -> list[int]:
+    """Return the string with the least weighted sum of objectives."""
+    weighted = [(scope, np.tensordot(weights, table, 1)) for scope, table in tables]
+    found = elimination.minimise(factors.sizes, weighted, _parents(factors), _maps(factors))
+    return found[: factors.positions]
+
+
+def _values(factors: Factors, tables: Tables, tokens: np.ndarray) -> np.ndarray:
+    """Return the objectives of strings [F, T], float64 [F, K]."""
+    numbers = space_factors.node_numbers(factors, np.asarray(tokens).T)
+    total = np.zeros((len(tables[0][1]), len(tokens)))
+    for scope, table in tables:
+        total = total + table[(slice(None), *(numbers[node] for node in scope))].reshape(
+            len(total), -1
+        )
+    return total.T
+
+
+def _sorted_front(tokens: np.ndarray, costs: np.ndarray, exact: bool) -> Front:
+    """Return the strings that no other beats or equals, sorted by their objectives."""
     # Equal strings of different order of summation differ in the last digits.
-    digits = np.round(costs / np.maximum(np.abs(costs).max(axis=1, keepdims=True), TINY), 12)
-    kept = fronts.nondominated(digits.T, np.zeros(len(tokens), dtype=np.int64))
-    kept = kept[np.lexsort(costs[::-1, kept])]
-    return Front(tokens[kept].astype(np.int32), costs[:, kept].T, exact)
+    digits = np.round(costs / np.maximum(np.abs(costs).max(axis=0), TINY), 12)
+    kept = fronts.nondominated(digits, np.zeros(len(tokens), dtype=np.int64))
+    kept = kept[np.lexsort(costs[kept].T[::-1])]
+    return Front(tokens[kept], costs[kept], exact)

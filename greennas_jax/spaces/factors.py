@@ -282,4 +282,5 @@ def select_terms(factors: Factors, terms: Sequence[str]) -> Factors:
         constant=factors.constant[rows],
         terms=tuple(terms),
         units=tuple(factors.units[row] for row in rows),
+        packed=None,
     )

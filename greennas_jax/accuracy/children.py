@@ -1,0 +1,199 @@
+"""Accuracy by real training: different children of one given network in one compiled program.
+
+Every child is an own network with an own initialisation; children share nothing but the compiled
+template, whose masks make it compute exactly the child's network.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from greennas_jax.accuracy import datasets, execution, masks, oracle, training
+from greennas_jax.accuracy import template as templates
+from greennas_jax.build import graph
+from greennas_jax.spec import shapes as shape_rules
+from greennas_jax.spec.network import Network, SpecError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Children:
+    """The measured oracle of one given network on one data set; made by `make`.
+
+    Attributes:
+      given: The given network.
+      template: Its template.
+      recipe: How every child is trained.
+      images: Training and validation split, on every device.
+      run: Executes the trainings.
+      size: Children in one call of the compiled program.
+      devices: Devices that they are spread over.
+      program: The compiled program.
+      thresholds: Validation accuracy below which a child is stopped, by check; none stops none.
+      progress: Called with the number of trainings done since the last call, if any.
+    """
+
+    given: Network
+    template: templates.Template
+    recipe: training.Recipe
+    images: training.Images
+    run: execution.Execution
+    devices: int
+    program: Callable[[Any, Any], training.Outcome]
+    thresholds: tuple[float, ...] = ()
+    progress: oracle.Progress | None = None
+
+    @property
+    def kind(self) -> oracle.Kind:
+        """Accuracy is measured by training."""
+        return "measured"
+
+    def evaluate(self, networks: Sequence[Network], seeds: Sequence[int]) -> list[oracle.Trial]:
+        """Train variants of the given network, each from its own seed.
+
+        Args:
+          networks: Variants of the given network.
+          seeds: One per network, from 0 to 2^32 - 1.
+
+        Raises:
+          SpecError: If a network is not a variant of the given one.
+          ValueError: If the seeds do not match.
+        """
+        return self._train(networks, seeds, self.thresholds)
+
+    def baseline(self, seeds: Sequence[int]) -> list[oracle.Trial]:
+        """Train the given network from each seed, to the end."""
+        return self._train([self.given] * len(seeds), seeds, ())
+
+    def after_baseline(self, trials: Sequence[oracle.Trial]) -> "Children":
+        """Return the oracle that stops children far below the given network's learning curve."""
+        return dataclasses.replace(self, thresholds=stopping_thresholds(self.recipe, trials))
+
+    def _train(
+        self, networks: Sequence[Network], seeds: Sequence[int], thresholds: tuple[float, ...]
+    ) -> list[oracle.Trial]:
+        oracle.check_seeds(len(networks), seeds)
+        found = [masks.describe(self.given, self.template, network) for network in networks]
+        bars = np.full(len(self.recipe.checks), -np.inf, np.float32)
+        bars[: len(thresholds)] = thresholds
+        size = self.devices * self.run.per_device
+        trials: list[oracle.Trial] = []
+        for start in range(0, len(found), size):
+            part = slice(start, min(start + size, len(found)))
+            trials += self._chunk(found[part], np.asarray(seeds[part], np.uint32), bars, size)
+            if self.progress is not None:
+                self.progress(len(trials) - start)
+        return trials
+
+    def _chunk(
+        self, found: list[masks.Child], seeds: np.ndarray, bars: np.ndarray, size: int
+    ) -> list[oracle.Trial]:
+        """Train at most as many children as one call of the program holds."""
+        count = len(found)
+        fill = size - count
+        order = execution.dealt(size, self.devices)
+        stacked = jax.tree.map(
+            lambda *parts: np.stack([*parts, *parts[:1] * fill])[order], *found
+        )
+        many = (
+            stacked,
+            np.pad(seeds, (0, fill))[order],
+            np.broadcast_to(bars, (size, len(bars))),
+            (np.arange(size) < count)[order],
+        )
+        outcome = jax.device_get(self.program(self.images, many))
+        back = np.argsort(order)
+        per_epoch = training.steps_per_epoch(self.recipe, self.images.train_images.shape[0])
+        return [trial(outcome, int(back[index]), per_epoch) for index in range(count)]
+
+
+def trial(outcome: training.Outcome, index: int, steps_per_epoch: int) -> oracle.Trial:
+    """Return one of many outcomes as a trial."""
+    curve = outcome.curve[index]
+    return oracle.Trial(
+        accuracy=float(outcome.accuracy[index]),
+        stopped=bool(outcome.stopped[index]),
+        epochs=int(outcome.steps[index]) / steps_per_epoch,
+        curve=tuple(float(value) for value in curve[np.isfinite(curve)]),
+    )
+
+
+def stopping_thresholds(
+    recipe: training.Recipe, trials: Sequence[oracle.Trial]
+) -> tuple[float, ...]:
+    """Return the accuracy below which a child is stopped at each check.
+
+    Args:
+      recipe: Its margins are subtracted.
+      trials: Of the given network, none stopped.
+    """
+    if not trials:
+        return ()
+    mean = np.mean([trial.curve[: len(recipe.margins)] for trial in trials], axis=0)
+    return tuple(float(value) for value in mean - np.asarray(recipe.margins))
+
+
+def input_shape(network: Network) -> tuple[int, ...]:
+    """Return the shape of one image that a network reads."""
+    shapes = shape_rules.infer(network)
+    return next(
+        shapes[layer.name].output[1:] for layer in network.layers if layer.type == "Input"
+    )
+
+
+def classes(network: Network) -> int:
+    """Return how many classes a network tells apart; a single logit tells two."""
+    return max(2, shape_rules.infer(network)[graph.logits_layer(network)].output[-1])
+
+
+def make(
+    given: Network,
+    data: datasets.DataSet,
+    *,
+    recipe: training.Recipe | None = None,
+    run: execution.Execution | None = None,
+    progress: oracle.Progress | None = None,
+) -> Children:
+    """Return the measured oracle of a given network's variants.
+
+    Args:
+      given: The network whose variants will be evaluated.
+      data: Its training and validation split are used, its test split is not.
+      recipe: How every child is trained.
+      run: How trainings are executed; by default what suits this machine.
+      progress: Called with the number of trainings done since the last call.
+
+    Raises:
+      SpecError: If the network cannot be trained, or the data do not fit it.
+    """
+    recipe, run = recipe or training.Recipe(), run or execution.default()
+    template = templates.make(given)
+    if data.train_images.shape[1:] != input_shape(given) or data.classes > classes(given):
+        raise SpecError(
+            f"network '{given.name}' reads {list(input_shape(given))} and tells {classes(given)} "
+            f"classes apart; data set '{data.name}' has images {list(data.train_images.shape[1:])} "
+            f"and {data.classes} classes"
+        )
+    over = execution.mesh()
+    images = training.Images(
+        data.train_images, data.train_labels, data.validation_images, data.validation_labels
+    )
+
+    def train_one(images: training.Images, one: Any) -> training.Outcome:
+        child, seed, thresholds, active = one
+        return training.train_child(
+            template, recipe, run.convolution, images, child, seed, thresholds, active
+        )
+
+    return Children(
+        given=given,
+        template=template,
+        recipe=recipe,
+        images=execution.replicate(images, over),
+        run=run,
+        devices=over.size,
+        program=execution.spread(train_one, run, over),
+        progress=progress,
+    )

@@ -1,0 +1,87 @@
+"""How many trainings share one compiled program, and how they are spread over devices."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from greennas_jax.build import convolution
+
+AXIS = "data"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How trainings run.
+
+    Attributes:
+      together: "map" trains a device's children one after the other, "vmap" side by side.
+      convolution: How convolutions are computed.
+      per_device: Children of one device in one call of the program.
+    """
+
+    together: Literal["map", "vmap"] = "map"
+    convolution: convolution.Method = "im2col"
+    per_device: int = 8
+
+    def __post_init__(self):
+        if self.together not in ("map", "vmap"):
+            raise ValueError(f"together is {self.together!r}; allowed: map, vmap")
+        convolution.layout_of(self.convolution)
+        if self.per_device < 1:
+            raise ValueError(f"per_device is {self.per_device}; from 1 allowed")
+
+
+def default() -> Execution:
+    """Return what runs fastest on this machine's kind of device."""
+    if jax.default_backend() == "cpu":
+        return Execution()
+    return Execution(together="vmap", convolution="lax", per_device=32)
+
+
+def mesh() -> Mesh:
+    """Return this process's devices as one axis over which trainings are spread."""
+    return Mesh(np.array(jax.local_devices()), (AXIS,))
+
+
+def replicate(values: Any, over: Mesh) -> Any:
+    """Return arrays as copies on every device."""
+    return jax.device_put(values, NamedSharding(over, PartitionSpec()))
+
+
+def spread(
+    function: Callable[..., Any], execution: Execution, over: Mesh
+) -> Callable[[Any, Any], Any]:
+    """Return a compiled function of (shared, many): `function` for each of many, over all devices.
+
+    Args:
+      function: (shared, one) -> result.
+      execution: Whether one after the other or side by side.
+      over: The devices; the leading axis of `many` is a multiple of their number.
+    """
+
+    def on_one_device(shared: Any, many: Any) -> Any:
+        def one(values: Any) -> Any:
+            return function(shared, values)
+
+        return jax.lax.map(one, many) if execution.together == "map" else jax.vmap(one)(many)
+
+    parts = jax.shard_map(
+        on_one_device,
+        mesh=over,
+        in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
+        out_specs=PartitionSpec(AXIS),
+        check_vma=False,  # each device's loops end at their own step; nothing is exchanged
+    )
+    return jax.jit(parts)
+
+
+def dealt(count: int, devices: int) -> np.ndarray:
+    """Return an order in which neighbours go to different devices: int [count], a permutation.
+
+    Early stopping makes neighbours, which a search proposes in order of promise, differ in time.
+    """
+    return np.arange(count).reshape(-1, devices).T.reshape(-1)

@@ -1,0 +1,153 @@
+"""What a finished search is told as: history, Pareto set, bounds and gains, as plain values."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from greennas_jax.nao import training
+from greennas_jax.nao.embedding import Embedding
+from greennas_jax.pipeline import TERMS, PipelineConfig, Prepared
+from greennas_jax.report import evidence
+from greennas_jax.search import archive as archives
+from greennas_jax.search import loop
+from greennas_jax.search.archive import Archive
+from greennas_jax.search.problem import Problem
+from greennas_jax.spaces import exact
+from greennas_jax.spaces import factors as cost_factors
+
+FRONT_TERMS = ("energy", "time", "parameters")
+MOST_FRONT_POINTS = 50_000
+
+
+def history(archive: Archive) -> list[dict[str, Any]]:
+    """Return one row per training, in order; unknown values are nan."""
+    return [
+        {
+            "step": step,
+            "kind": query.kind,
+            "seed": query.seed,
+            "tokens": ".".join(str(int(token)) for token in query.tokens),
+            "accuracy": query.accuracy,
+            "cost": query.cost,
+            "stopped": int(query.stopped),
+            "expected_accuracy": query.expected,
+            "expected_spread": query.spread,
+            "predicted_cost": query.predicted_cost,
+        }
+        for step, query in enumerate(archive.queries)
+    ]
+
+
+def pareto(problem: Problem, archive: Archive) -> list[tuple[np.ndarray, dict[str, Any]]]:
+    """Return the architectures that no other queried one beats in cost and mean accuracy.
+
+    Returns:
+      (tokens [T], figures) of each, cheapest first; how many trainings an accuracy rests on is
+      said, because one training is little.
+    """
+    summary = archives.summarise(archive, problem.noise)
+    order = np.lexsort((-summary.mean, summary.cost))
+    found, best = [], -np.inf
+    for index in order:
+        if summary.stopped[index] or summary.mean[index] <= best:
+            continue
+        best = summary.mean[index]
+        figures = {
+            "cost": float(summary.cost[index]),
+            "accuracy": {
+                "mean": float(summary.mean[index]),
+                "standard_error": float(summary.error[index]),
+                "trainings": int(summary.repeats[index]),
+                "split": "validation",
+            },
+        }
+        found.append((summary.tokens[index], figures))
+    return found
+
+
+def bounds(prepared: Prepared) -> dict[str, Any]:
+    """Return the least cost of every term over the whole space, accuracy left aside."""
+    found: dict[str, Any] = {"provenance": "exact minimum over the space, accuracy left aside"}
+    keys = {"energy": "energy_j", "time": "time_ms", "memory": "memory_bytes"}
+    for term in TERMS:
+        _, cost = exact.cheapest(prepared.costs, {term: 1.0})
+        found[keys.get(term, term)] = float(cost)
+    return found
+
+
+def exact_front(prepared: Prepared) -> tuple[list[dict[str, Any]], bool]:
+    """Return the front of energy, time and parameters as rows, and whether it is the whole one."""
+    found = exact.front(prepared.costs, FRONT_TERMS, most=MOST_FRONT_POINTS)
+    rows = [
+        {
+            **dict(zip(("energy_j", "time_ms", "parameters"), map(float, costs), strict=True)),
+            "tokens": ".".join(str(int(token)) for token in tokens),
+        }
+        for tokens, costs in zip(found.tokens, found.costs, strict=True)
+    ]
+    return rows, found.exact
+
+
+def gains(
+    prepared: Prepared, taught: Embedding | None, tokens: np.ndarray, config: PipelineConfig
+) -> dict[str, float | None]:
+    """Return the winner's relative saving as the embedding predicts it, and re-costed exactly."""
+    costs = cost_factors.exact(prepared.objective, np.stack([np.zeros_like(tokens), tokens]).T)[0]
+    found: dict[str, float | None] = {
+        "predicted_gain": None,
+        "recosted_gain": float(1 - costs[1] / costs[0]),
+    }
+    if taught is not None:
+        head = taught.heads[config.objective]
+        outputs, _ = training.predict(taught.model, tokens[None])
+        predicted = np.exp(float(head.mean + head.spread * outputs[0, head.index]))
+        found["predicted_gain"] = float(1 - predicted / costs[0])
+    return found
+
+
+def accuracy_of_proxies(
+    problem: Problem, archive: Archive, tokens: np.ndarray, names: Sequence[str], tolerance: float
+) -> dict[str, Any]:
+    """Return the accuracy part of a report whose accuracy was not measured."""
+    key = archives.key_of(tokens)
+    after = [q.accuracy for q in archive.queries if archives.key_of(q.tokens) == key]
+    return {
+        "kind": "proxy",
+        "proxies": list(names),
+        "tolerance": tolerance,
+        "guard": f"score {problem.threshold:.4g} or more of the given network's "
+        f"{problem.baseline.mean():.4g} (1 - worst relative drop of {', '.join(names)})",
+        "before": {"mean": float(problem.baseline.mean()), "std": None, "seeds": 1},
+        "after": {"mean": float(np.mean(after)), "std": None, "seeds": 1},
+        "difference": {
+            "mean": float(np.mean(after) - problem.baseline.mean()),
+            "standard_error": None,
+        },
+        "verdict": None,
+        "reason": "no data set: accuracy was not measured",
+    }
+
+
+def search_part(
+    problem: Problem, archive: Archive, config: PipelineConfig, wall_s: float, parts: Mapping
+) -> dict[str, Any]:
+    """Return the search part of a report."""
+    counts = {
+        kind: sum(query.kind == kind for query in archive.queries)
+        for kind in ("baseline", "search", "confirm")
+    }
+    judged = archive if problem.deterministic else loop.confirmed(archive)
+    summary = archives.summarise(judged, problem.noise)
+    return {
+        "algorithm": config.algorithm,
+        "queries": counts["search"],
+        "trainings": counts,
+        "confirmed_architectures": len(summary.cost) - 1,
+        "threshold": evidence.number(problem.threshold),
+        "searched_for": evidence.number(problem.target),
+        "wall_s": wall_s,
+        "energy_j": None,
+        "energy_reason": "no power meter on this machine",
+        **parts,
+    }
