@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
 
 BAD_INPUT = 2
 
@@ -41,6 +41,7 @@ def run(main: Callable[[], None]) -> None:
     """
 
     def guarded(arguments: Sequence[str]) -> None:
+        logging.set_verbosity(logging.WARNING)
         if len(arguments) > 1:
             _stop(f"argument '{arguments[1]}' is not a flag; flags are written --name=value")
         try:

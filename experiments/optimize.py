@@ -9,9 +9,7 @@ config.json and checkpoints/. The same command goes on where a killed run stoppe
 """
 
 import dataclasses
-import pathlib
 import sys
-import time
 from typing import Any
 
 import command_line
@@ -22,6 +20,7 @@ from ml_collections import config_flags
 from greennas_jax import checkpoints, configuration, journey, pipeline
 from greennas_jax.costs import devices
 from greennas_jax.costs.settings import MODES
+from greennas_jax.report import tables
 from greennas_jax.spec import paleo_json
 
 _SPEC = flags.DEFINE_string("spec", None, "The given network, Paleo's JSON.", required=True)
@@ -37,7 +36,6 @@ _DROP = flags.DEFINE_float(
 _SEED = flags.DEFINE_integer("seed", None, "Seed of every random choice (default 0).")
 _MODE = flags.DEFINE_enum("mode", None, MODES, "What is costed (default inference).")
 _BATCH = flags.DEFINE_integer("batch_size", None, "Batch size; default the text's.", lower_bound=1)
-_STRICT = flags.DEFINE_bool("strict", False, "Refuse layer types that are not known.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
 _CONFIG = config_flags.DEFINE_config_file(
     "config", "configs/optimize.py", "Configuration; override as --config.search.queries=64."
@@ -59,11 +57,8 @@ def _config() -> pipeline.PipelineConfig:
 
 def main() -> None:
     """Take one network through the nine steps."""
-    started = time.monotonic()
     config = _config()
     network = paleo_json.load(_SPEC.value)
-    if _STRICT.value:
-        paleo_json.refuse_unknown(network, origin=_SPEC.value)
     request = journey.Request(
         network=network,
         device=devices.load(_DEVICE.value),
@@ -73,11 +68,15 @@ def main() -> None:
     )
     runtime.prepare()
     workdir = checkpoints.claim(_WORKDIR.value, journey.identity(request))
-    say = journey.Announcer(sys.stderr if sys.stderr.isatty() else None)
-    report = journey.travel(request, pathlib.Path(workdir), say, started)
-    for line in journey.closing_lines(report):
-        print(line)
+    report = journey.travel(request, workdir, _say)
+    print("\n".join(tables.headline(report)))
     print(f"results are in {workdir}")
+
+
+def _say(line: str) -> None:
+    """Tell a person at a terminal what is being done; a pipe hears nothing."""
+    if sys.stderr.isatty():
+        print(line, file=sys.stderr)
 
 
 if __name__ == "__main__":

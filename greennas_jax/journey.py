@@ -11,10 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from greennas_jax import checkpoints, configuration, pipeline, results
-from greennas_jax.accuracy import datasets, final_test, oracle, proxies
+from greennas_jax.accuracy import children, datasets, final_test, proxies
 from greennas_jax.accuracy.datasets import DataSet
 from greennas_jax.accuracy.oracle import Oracle
 from greennas_jax.costs import profile as cost_profile
@@ -27,10 +25,10 @@ from greennas_jax.search import loop
 from greennas_jax.search.archive import Archive
 from greennas_jax.search.problem import FRESH_SEEDS, Problem
 from greennas_jax.spec import paleo_json
-from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Network
 
 NO_DATA = "none"
+PROXIES = ("NASWOT", "SynFlow")
 Say = Callable[[str], None]
 
 
@@ -90,16 +88,13 @@ def set_out(request: Request) -> Scene:
     before = profile(request, request.network)
     prepared = pipeline.prepare(request.network, request.device, config, request.batch_size)
     if request.dataset == NO_DATA:
-        found = proxies.ProxyOracle(request.network, config.proxies)
+        found = proxies.make(request.network, batch_size=config.proxy_images, seed=config.seed)
         return Scene(before, prepared, None, found)
-    shapes = shape_rules.infer(request.network)
-    source = next(layer for layer in request.network.layers if layer.type == "Input")
     data = datasets.load(
-        request.dataset,
-        shapes[source.name].output[1:],
-        classes=datasets.classes_of(request.network),
+        request.dataset, children.input_shape(request.network), children.classes(request.network)
     )
-    return Scene(before, prepared, data, oracle.Children(request.network, data, config.recipe))
+    found = children.make(request.network, data, recipe=config.recipe)
+    return Scene(before, prepared, data, found)
 
 
 def profile(request: Request, network: Network) -> dict[str, Any]:
@@ -140,17 +135,13 @@ def search(scene: Scene, config: PipelineConfig, folder: pathlib.Path, say: Say)
     """Teach the embedding, search in it, and choose the winner."""
     log = checkpoints.TrialLog(folder / "checkpoints" / "trials.jsonl")
 
-    def by_oracle(tokens: np.ndarray, seeds):
-        networks = [scene.prepared.space.decode(row) for row in tokens]
-        return scene.oracle.evaluate(networks, seeds)
-
     taught = _taught(scene, config, folder, say) if config.algorithm == "latent" else None
     say("the given network is trained")
     problem, archive = pipeline.pose(
         scene.prepared,
         scene.oracle,
         config,
-        lambda tokens, seeds: log.evaluate(by_oracle, tokens, seeds),
+        log.evaluate,
     )
     algorithm = pipeline.algorithm_for(problem, config, taught)
 
@@ -178,22 +169,27 @@ def judge(
             found.problem,
             found.solution.archive,
             found.solution.tokens,
-            proxies.NAMES,
+            PROXIES,
             config.proxy_tolerance,
         )
     stored = folder / "checkpoints" / "final_test.json"
     if stored.exists():
         return json.loads(stored.read_text(encoding="utf-8"))
     say("final test: given and found network are trained alike on fresh seeds")
-    seeds = [pipeline.seed_of(config, FRESH_SEEDS + i) for i in range(config.final.seeds)]
-    verdict = final_test.run(
+    tested = final_test.compare(
         request.network,
         found.solution.network,
         scene.data,
-        seeds,
-        config.max_accuracy_drop,
-        config.final,
+        max_drop=config.max_accuracy_drop,
+        config=final_test.Config(
+            recipe=dataclasses.replace(config.recipe, epochs=config.final_epochs),
+            seeds=tuple(
+                pipeline.seed_of(config, FRESH_SEEDS + i) for i in range(config.final_seeds)
+            ),
+            z=config.verdict_confidence,
+        ),
     )
+    verdict = results.accuracy_measured(tested, config, scene.data.name)
     files.write_json(stored, verdict)
     return verdict
 

@@ -10,9 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from greennas_jax.accuracy.final_test import FinalConfig
 from greennas_jax.accuracy.oracle import Oracle
-from greennas_jax.accuracy.proxies import ProxyConfig
 from greennas_jax.accuracy.training import Recipe
 from greennas_jax.costs import terms
 from greennas_jax.costs.devices import Device
@@ -26,7 +24,7 @@ from greennas_jax.search import additive, evolution, latent, loop, random_search
 from greennas_jax.search import problem as problems
 from greennas_jax.search.archive import Archive
 from greennas_jax.search.loop import LoopConfig
-from greennas_jax.search.problem import Algorithm, Problem
+from greennas_jax.search.problem import Algorithm, Problem, Verdict
 from greennas_jax.spaces import edits
 from greennas_jax.spaces import factors as cost_factors
 from greennas_jax.spaces.edits import EditsConfig, EditSpace
@@ -46,6 +44,7 @@ class PipelineConfig:
       seed: Of every random choice of the search.
       max_accuracy_drop: Accuracy that may be lost, a fraction of 1 (0.01 is one point).
       proxy_tolerance: Relative drop of a training-free score that may be lost.
+      proxy_images: Random images that a training-free score is taken on.
       baseline_seeds: Trainings of the given network that set the guard.
       settings: What is costed.
       space: Which edits are offered.
@@ -54,8 +53,10 @@ class PipelineConfig:
       latent: How the embedding is searched.
       loop: Budget and confirmation.
       recipe: How children are trained in the search, and with more epochs in the final test.
-      final: How the verdict is reached.
-      proxies: How networks without data are scored.
+      final_seeds: Fresh trainings of each network in the final test.
+      final_epochs: Epochs of each.
+      verdict_confidence: Standard errors of the difference that a verdict needs; 1 is 84 %,
+        one-sided, and 1.645 is 95 %.
     """
 
     objective: str = "energy"
@@ -63,6 +64,7 @@ class PipelineConfig:
     seed: int = 0
     max_accuracy_drop: float = 0.01
     proxy_tolerance: float = 0.15
+    proxy_images: int = 8
     baseline_seeds: int = 8
     settings: CostSettings = CostSettings()
     space: EditsConfig = EditsConfig()
@@ -71,8 +73,9 @@ class PipelineConfig:
     latent: LatentConfig = LatentConfig()
     loop: LoopConfig = LoopConfig()
     recipe: Recipe = Recipe()
-    final: FinalConfig = FinalConfig()
-    proxies: ProxyConfig = ProxyConfig()
+    final_seeds: int = 8
+    final_epochs: int = 16
+    verdict_confidence: float = 1.0
 
     def __post_init__(self):
         for name, value, allowed in (
@@ -144,11 +147,14 @@ def seed_of(config: PipelineConfig, number: int) -> int:
     return (config.seed * 2_000_003 + number) % 2**31
 
 
+Evaluate = Callable[[np.ndarray, Sequence[int]], Sequence[Any]]
+
+
 def pose(
     prepared: Prepared,
     oracle: Oracle,
     config: PipelineConfig,
-    evaluate: Callable[[np.ndarray, Sequence[int]], Sequence[Any]] | None = None,
+    remember: Callable[[Evaluate, np.ndarray, Sequence[int]], Sequence[Any]] | None = None,
 ) -> tuple[Problem, Archive]:
     """Measure the given network's accuracy and pose the search problem.
 
@@ -156,22 +162,26 @@ def pose(
       prepared: The space and its costs.
       oracle: Who says how accurate a network is.
       config: The run.
-      evaluate: Evaluates tokens [n, T] on seeds; by default the oracle on the decoded networks.
+      remember: (evaluate, tokens [n, T], seeds) -> trials, calling `evaluate` on what it does not
+        know already; by default it is called on all.
 
     Returns:
       The problem, and an archive that holds the baseline.
     """
-
-    def by_oracle(tokens: np.ndarray, seeds: Sequence[int]):
-        return oracle.evaluate([prepared.space.decode(row) for row in tokens], seeds)
-
-    def of_run(tokens: np.ndarray, seeds: Sequence[int]):
-        return (evaluate or by_oracle)(tokens, [seed_of(config, seed) for seed in seeds])
-
     proxy = oracle.kind == "proxy"
     seeds = list(range(1 if proxy else config.baseline_seeds))
     trials = oracle.baseline([seed_of(config, seed) for seed in seeds])
     baseline = np.asarray([float(trial.accuracy) for trial in trials])
+    taught = oracle.after_baseline(trials)
+
+    def by_oracle(tokens: np.ndarray, seeds: Sequence[int]):
+        return taught.evaluate([prepared.space.decode(row) for row in tokens], seeds)
+
+    def of_run(tokens: np.ndarray, seeds: Sequence[int]):
+        # A proxy compares networks under one draw of weights.
+        chosen = [seed_of(config, 0 if proxy else seed) for seed in seeds]
+        return remember(by_oracle, tokens, chosen) if remember else by_oracle(tokens, chosen)
+
     allowed = config.proxy_tolerance if proxy else config.max_accuracy_drop
     noise = float(baseline.std(ddof=1)) if len(baseline) > 1 else 0.0
     problem = Problem(
@@ -181,9 +191,10 @@ def pose(
         threshold=float(baseline.mean()) - allowed,
         baseline=baseline,
         noise=noise,
-        margin=loop.margin(noise, len(baseline), config.loop),
+        verdict=Verdict(config.final_seeds, config.verdict_confidence),
         deterministic=proxy,
     )
+    problem = loop.with_margin(problem, config.loop)
     return problem, problems.start(problem, seeds)
 
 

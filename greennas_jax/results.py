@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from greennas_jax.accuracy import final_test
 from greennas_jax.nao import training
 from greennas_jax.nao.embedding import Embedding
 from greennas_jax.pipeline import TERMS, PipelineConfig, Prepared
@@ -104,6 +105,34 @@ def gains(
         predicted = np.exp(float(head.mean + head.spread * outputs[0, head.index]))
         found["predicted_gain"] = float(1 - predicted / costs[0])
     return found
+
+
+def accuracy_measured(
+    tested: final_test.FinalTest, config: PipelineConfig, dataset: str
+) -> dict[str, Any]:
+    """Return the accuracy part of a report from the final test."""
+
+    def side(sample: final_test.Sample) -> dict[str, Any]:
+        return {
+            "mean": sample.mean,
+            "std": sample.std,
+            "seeds": list(tested.seeds),
+            "accuracies": list(sample.accuracies),
+        }
+
+    return {
+        "kind": "measured",
+        "dataset": dataset,
+        "split": f"test, {tested.images} images, used once",
+        "epochs": config.final_epochs,
+        "guard": f"test accuracy may fall by {100 * tested.max_drop:g} points at most, sure by "
+        f"{config.verdict_confidence:g} standard errors",
+        "before": side(tested.before),
+        "after": side(tested.after),
+        "difference": {"mean": tested.difference, "standard_error": tested.standard_error},
+        "confidence": config.verdict_confidence,
+        "verdict": tested.verdict,
+    }
 
 
 def accuracy_of_proxies(

@@ -94,9 +94,7 @@ class Children:
         count = len(found)
         fill = size - count
         order = execution.dealt(size, self.devices)
-        stacked = jax.tree.map(
-            lambda *parts: np.stack([*parts, *parts[:1] * fill])[order], *found
-        )
+        stacked = jax.tree.map(lambda *parts: np.stack([*parts, *parts[:1] * fill])[order], *found)
         many = (
             stacked,
             np.pad(seeds, (0, fill))[order],
@@ -138,9 +136,7 @@ def stopping_thresholds(
 def input_shape(network: Network) -> tuple[int, ...]:
     """Return the shape of one image that a network reads."""
     shapes = shape_rules.infer(network)
-    return next(
-        shapes[layer.name].output[1:] for layer in network.layers if layer.type == "Input"
-    )
+    return next(shapes[layer.name].output[1:] for layer in network.layers if layer.type == "Input")
 
 
 def classes(network: Network) -> int:
@@ -154,6 +150,7 @@ def make(
     *,
     recipe: training.Recipe | None = None,
     run: execution.Execution | None = None,
+    freedom: templates.Freedom | None = None,
     progress: oracle.Progress | None = None,
 ) -> Children:
     """Return the measured oracle of a given network's variants.
@@ -163,13 +160,15 @@ def make(
       data: Its training and validation split are used, its test split is not.
       recipe: How every child is trained.
       run: How trainings are executed; by default what suits this machine.
+      freedom: What variants may do that makes the template larger; by default all that spaces
+        offer by default.
       progress: Called with the number of trainings done since the last call.
 
     Raises:
       SpecError: If the network cannot be trained, or the data do not fit it.
     """
     recipe, run = recipe or training.Recipe(), run or execution.default()
-    template = templates.make(given)
+    template = templates.make(given, freedom)
     if data.train_images.shape[1:] != input_shape(given) or data.classes > classes(given):
         raise SpecError(
             f"network '{given.name}' reads {list(input_shape(given))} and tells {classes(given)} "
@@ -184,7 +183,7 @@ def make(
     def train_one(images: training.Images, one: Any) -> training.Outcome:
         child, seed, thresholds, active = one
         return training.train_child(
-            template, recipe, run.convolution, images, child, seed, thresholds, active
+            template, recipe, run.method, images, child, seed, thresholds, active
         )
 
     return Children(

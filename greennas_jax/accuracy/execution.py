@@ -19,18 +19,18 @@ class Execution:
 
     Attributes:
       together: "map" trains a device's children one after the other, "vmap" side by side.
-      convolution: How convolutions are computed.
+      method: How convolutions are computed.
       per_device: Children of one device in one call of the program.
     """
 
     together: Literal["map", "vmap"] = "map"
-    convolution: convolution.Method = "im2col"
+    method: convolution.Method = "im2col"
     per_device: int = 8
 
     def __post_init__(self):
         if self.together not in ("map", "vmap"):
             raise ValueError(f"together is {self.together!r}; allowed: map, vmap")
-        convolution.layout_of(self.convolution)
+        convolution.layout_of(self.method)
         if self.per_device < 1:
             raise ValueError(f"per_device is {self.per_device}; from 1 allowed")
 
@@ -39,7 +39,7 @@ def default() -> Execution:
     """Return what runs fastest on this machine's kind of device."""
     if jax.default_backend() == "cpu":
         return Execution()
-    return Execution(together="vmap", convolution="lax", per_device=32)
+    return Execution(together="vmap", method="lax", per_device=32)
 
 
 def mesh() -> Mesh:

@@ -11,7 +11,6 @@ from greennas_jax.build import flax_network
 from greennas_jax.spec import variants
 from greennas_jax.spec.network import Network
 
-
 Weights = dict[str, dict[str, np.ndarray]]
 
 
@@ -89,7 +88,7 @@ def _kernels(
     inside = (slice(top, top + height), slice(left, left + width))
     if slot.kind == "depthwise":
         return {name: roles["kernel"][inside][..., None, outputs]}
-    branch = masks.BRANCHES[int(arrays["branch"])]
+    branch = templates.BRANCHES[int(arrays["branch"])]
     if branch == "separable":
         depthwise = roles["depthwise"][inside][..., inputs][:, :, None, :]
         pointwise = roles["kernel"][:1, :1][:, :, inputs][..., outputs]

@@ -1,147 +1,213 @@
-"""The final test: given and found network, rebuilt and trained alike on fresh seeds.
+"""The verdict: given and found network trained alike on fresh seeds, the test split read once.
 
-The test split is touched here and nowhere else. The verdict is one-sided: with the standard error
-of the difference of means (Welch 1938), the loss is below what was allowed (holds), above it
-(fails), or neither is sure (undecided).
+Both networks are rebuilt at their true shapes. A search that picks the best of many noisy trainings
+overestimates it; seeds that the search never saw, and images that it never saw, do not.
 """
 
+import concurrent.futures
 import dataclasses
 import math
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from greennas_jax.accuracy import children, training
-from greennas_jax.accuracy.datasets import DataSet
-from greennas_jax.accuracy.training import Images, Recipe
+from greennas_jax.accuracy import children, datasets, execution, oracle, training
 from greennas_jax.build import flax_network
-from greennas_jax.spec.network import Network
+from greennas_jax.spec.network import Network, SpecError
+
+Verdict = Literal["holds", "fails", "undecided"]
+
+# Keeps the final test's random numbers apart from those of any search with the same seeds.
+STREAM = 0x7E57
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FinalConfig:
-    """How the verdict is reached.
+class Config:
+    """How sure a verdict must be.
 
     Attributes:
-      seeds: Fresh trainings of each network.
-      epochs: Epochs of each.
-      confidence: Standard errors of the difference that a verdict needs; 1.645 is 95 %, one-sided.
+      recipe: How both networks are trained, longer than in a search.
+      seeds: Fresh seeds, the same for both networks.
+      z: Standard errors between the measured difference and the allowed drop; 1.645 is one-sided
+        95 % of a normal distribution.
     """
 
-    seeds: int = 8
-    epochs: int = 16
-    confidence: float = 1.645
+    recipe: training.Recipe = training.Recipe(epochs=16)
+    seeds: tuple[int, ...] = tuple(range(8))
+    z: float = 1.645
 
     def __post_init__(self):
-        if self.seeds < 2:
-            raise ValueError(f"seeds is {self.seeds}; allowed: from 2, or there is no spread")
-        if self.epochs < 1 or self.confidence < 0:
-            raise ValueError(f"epochs {self.epochs} from 1, confidence {self.confidence} from 0")
+        if len(set(self.seeds)) != len(self.seeds) or len(self.seeds) < 2:
+            raise ValueError(f"seeds {self.seeds}: two or more different ones are needed")
+        oracle.check_seeds(len(self.seeds), self.seeds)
+        if not 0 < self.z < math.inf:
+            raise ValueError(f"z is {self.z}; a number above 0 is needed")
 
 
-def accuracies(network: Network, data: DataSet, seeds: Sequence[int], recipe: Recipe) -> np.ndarray:
-    """Return the test accuracy [seeds] of a network at its true shape, trained on each seed."""
-    images = Images(
-        jnp.asarray(data.train_images),
-        jnp.asarray(data.train_labels),
-        jnp.asarray(data.test_images),
-        jnp.asarray(data.test_labels),
-    )
-    method = children.convolution_method()
-    # Only the end is evaluated: the test split is looked at once.
-    recipe = dataclasses.replace(recipe, checks=(), margins=())
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Test accuracies (shares of 1) of one network, by seed."""
 
-    def one(images: Images, seed: jax.Array, active: jax.Array) -> jax.Array:
-        draw_key, train_key = jax.random.split(jax.random.key(seed))
-        module = flax_network.build(network, draw_key, convolution=method)
+    accuracies: tuple[float, ...]
 
-        def apply(module, statistics, batch, training_now, key):
-            return flax_network.apply(module, statistics, batch, training=training_now, key=key)
+    @property
+    def mean(self) -> float:
+        """Mean over seeds."""
+        return float(np.mean(self.accuracies))
 
-        outcome, _, _ = training.train(
-            apply,
-            module,
-            flax_network.initial_statistics(module),
-            recipe,
-            images,
-            train_key,
-            jnp.zeros(0),
-            active,
-        )
-        return outcome.accuracy
+    @property
+    def std(self) -> float:
+        """Standard deviation between seeds (n - 1)."""
+        return float(np.std(self.accuracies, ddof=1))
 
-    count = len(jax.devices())
-    padded = -(-len(seeds) // count) * count
-    rows = np.zeros(padded, np.uint32)
-    rows[: len(seeds)] = np.asarray(seeds, np.uint32)
-    found = children.over_devices(one, shared=1)(images, rows, np.arange(padded) < len(seeds))
-    return np.asarray(found, np.float64)[: len(seeds)]
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the mean."""
+        return self.std / math.sqrt(len(self.accuracies))
 
 
-def verdict(difference: float, error: float, allowed: float, confidence: float) -> str:
-    """Return "holds", "fails" or "undecided".
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinalTest:
+    """What the final test found.
+
+    Attributes:
+      before: The given network.
+      after: The found network.
+      max_drop: Allowed drop of the mean accuracy (share of 1).
+      verdict: Whether the drop is shown to be allowed, shown not to be, or neither.
+      seeds: The seeds.
+      images: Images of the test split.
+    """
+
+    before: Sample
+    after: Sample
+    max_drop: float
+    verdict: Verdict
+    seeds: tuple[int, ...]
+    images: int
+
+    @property
+    def difference(self) -> float:
+        """Mean accuracy found minus given."""
+        return self.after.mean - self.before.mean
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the difference, the two networks' seeds taken as independent."""
+        return math.hypot(self.before.standard_error, self.after.standard_error)
+
+
+def judge(difference: float, standard_error: float, max_drop: float, z: float) -> Verdict:
+    """Return whether a drop in accuracy is shown to be allowed.
 
     Args:
-      difference: Mean accuracy after minus before, a fraction of 1.
-      error: Standard error of that difference.
-      allowed: Accuracy that may be lost.
-      confidence: Standard errors a verdict needs.
+      difference: Mean accuracy found minus given.
+      standard_error: Its standard error.
+      max_drop: Allowed drop, from 0.
+      z: Standard errors that a claim must be away from its opposite.
+
+    Returns:
+      "holds" if difference - z SE >= -max_drop, "fails" if difference + z SE < -max_drop, else
+      "undecided".
     """
-    if difference - confidence * error >= -allowed:
+    if difference - z * standard_error >= -max_drop:
         return "holds"
-    if difference + confidence * error < -allowed:
+    if difference + z * standard_error < -max_drop:
         return "fails"
     return "undecided"
 
 
-def _side(found: np.ndarray, seeds: Sequence[int]) -> dict[str, Any]:
-    return {
-        "mean": float(found.mean()),
-        "std": float(found.std(ddof=1)),
-        "seeds": list(seeds),
-        "accuracies": found.tolist(),
-    }
-
-
-def run(
+def compare(
     given: Network,
     found: Network,
-    data: DataSet,
-    seeds: Sequence[int],
-    allowed: float,
-    config: FinalConfig,
-    recipe: Recipe | None = None,
-) -> dict[str, Any]:
-    """Train both networks alike and compare them on the test split.
+    data: datasets.DataSet,
+    *,
+    max_drop: float,
+    config: Config | None = None,
+    run: execution.Execution | None = None,
+) -> FinalTest:
+    """Train both networks alike on fresh seeds and compare them on the test split.
 
     Args:
       given: The given network.
-      found: The network found for it.
-      data: The data set.
-      seeds: Fresh seeds, the same for both.
-      allowed: Accuracy that may be lost, a fraction of 1.
-      config: How the verdict is reached.
-      recipe: How networks are trained; the epochs are the configuration's.
+      found: The network that a search found.
+      data: Training split to train on, test split to judge by.
+      max_drop: Allowed drop of the mean accuracy (share of 1), from 0.
+      config: Recipe, seeds and how sure to be.
+      run: How trainings are executed; by default what suits this machine.
 
-    Returns:
-      The accuracy part of a report.
+    Raises:
+      SpecError: If a network cannot be executed or does not fit the data.
+      ValueError: If `max_drop` is not from 0 to 1.
     """
-    recipe = dataclasses.replace(recipe or Recipe(), epochs=config.epochs)
-    before, after = (accuracies(network, data, seeds, recipe) for network in (given, found))
-    difference = float(after.mean() - before.mean())
-    error = math.sqrt(before.var(ddof=1) / len(seeds) + after.var(ddof=1) / len(seeds))
-    return {
-        "kind": "measured",
-        "dataset": data.name,
-        "split": "test",
-        "guard": f"test accuracy may fall by {100 * allowed:g} points at most",
-        "epochs": config.epochs,
-        "before": _side(before, seeds),
-        "after": _side(after, seeds),
-        "difference": {"mean": difference, "standard_error": error},
-        "confidence": config.confidence,
-        "verdict": verdict(difference, error, allowed, config.confidence),
-    }
+    config = config or Config()
+    run = run or execution.default()
+    if not 0 <= max_drop <= 1:
+        raise ValueError(f"max_drop is {max_drop}; a share from 0 to 1 is needed")
+    if children.input_shape(given) != children.input_shape(found):
+        raise SpecError(f"networks '{given.name}' and '{found.name}' read different inputs")
+    over = execution.mesh()
+    images = execution.replicate(
+        training.Images(data.train_images, data.train_labels, data.test_images, data.test_labels),
+        over,
+    )
+    per_device = -(-len(config.seeds) // over.size)
+    size = per_device * over.size
+    order = execution.dealt(size, over.size)
+    active = np.arange(size) < len(config.seeds)
+    seeds = np.zeros(size, np.uint32)
+    seeds[: len(config.seeds)] = config.seeds
+    many = (seeds[order], active[order])
+
+    def prepared(network: Network) -> Any:
+        train_one = _training(network, config.recipe, run)
+        return execution.spread(train_one, run, over).lower(images, many).compile()
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        programs = list(pool.map(prepared, (given, found)))
+    samples = [_sample(program(images, many), order, len(config.seeds)) for program in programs]
+    before, after = samples
+    difference = after.mean - before.mean
+    error = math.hypot(before.standard_error, after.standard_error)
+    return FinalTest(
+        before=before,
+        after=after,
+        max_drop=max_drop,
+        verdict=judge(difference, error, max_drop, config.z),
+        seeds=tuple(config.seeds),
+        images=len(data.test_labels),
+    )
+
+
+def _sample(outcome: training.Outcome, order: np.ndarray, count: int) -> Sample:
+    accuracies = np.asarray(outcome.accuracy)[np.argsort(order)][:count]
+    return Sample(accuracies=tuple(float(value) for value in accuracies))
+
+
+def _training(network: Network, recipe: training.Recipe, run: execution.Execution) -> Any:
+    """Return (images, (seed, active)) -> outcome for a network at its true shapes."""
+    only_end = dataclasses.replace(recipe, checks=(), margins=())
+
+    def apply(module, statistics, batch, training, key):
+        return flax_network.apply(module, statistics, batch, training=training, key=key)
+
+    def train_one(images: training.Images, one: tuple[jax.Array, jax.Array]):
+        seed, active = one
+        key = jax.random.fold_in(jax.random.key(seed), STREAM)
+        build_key, train_key = jax.random.split(key)
+        module = flax_network.build(network, build_key, convolution=run.method)
+        outcome, _, _ = training.train(
+            apply,
+            module,
+            flax_network.initial_statistics(module),
+            only_end,
+            images,
+            train_key,
+            np.zeros(0, np.float32),
+            active,
+            training.EVALUATION_BATCH[run.method],
+        )
+        return outcome
+
+    return train_one

@@ -8,7 +8,7 @@ Shapes: N images, H, W, C template sizes, O output channels, M middle channels.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -22,6 +22,7 @@ Arrays = dict[str, jax.Array]
 Parameters = dict[str, Arrays]
 Statistics = flax_network.Statistics
 Observer = Callable[[templates.Slot, jax.Array, Arrays], None]
+BOTTLENECK = templates.BRANCHES.index("bottleneck")
 
 
 class Mode(NamedTuple):
@@ -126,8 +127,15 @@ def _group_mask(arrays: Arrays, outputs: int) -> jax.Array:
     return (of_input[:, None] == of_output).astype(jnp.float32)
 
 
-def compose(slot: templates.Slot, arrays: Arrays, roles: Arrays) -> jax.Array:
-    """Return a convolution's kernel in the template's window: float32 [kh, kw, C, O]."""
+def compose(slot: templates.Slot, arrays: Arrays, roles: Arrays, bottleneck: bool) -> jax.Array:
+    """Return a convolution's kernel in the template's window: float32 [kh, kw, C, O].
+
+    Args:
+      slot: A convolution.
+      arrays: The child's.
+      roles: Its parameters.
+      bottleneck: Whether a bottleneck is composed here as well.
+    """
     inside = _window_mask(slot, arrays)[:, :, None, None]
 
     def given() -> jax.Array:
@@ -139,35 +147,66 @@ def compose(slot: templates.Slot, arrays: Arrays, roles: Arrays) -> jax.Array:
     def separable() -> jax.Array:
         return (roles["depthwise"] * inside[..., 0])[..., None] * roles["kernel"][0, 0]
 
-    def bottleneck() -> jax.Array:
-        live = (jnp.arange(slot.middle) < arrays["middle"]).astype(jnp.float32)
-        spatial = roles["spatial"] * inside * live
-        inner = jnp.einsum("im,hwmn->hwin", roles["reduce"] * live, spatial)
-        return inner @ roles["expand"]
+    def squeezed() -> jax.Array:
+        reduce, spatial, expand = _bottleneck_factors(slot, arrays, roles)
+        return jnp.einsum("im,hwmn->hwin", reduce, spatial) @ expand
 
-    branches = [given, grouped] + ([separable, bottleneck] if slot.middle else [])
+    branches = [given, grouped]
+    if slot.middle:
+        branches += [separable, squeezed] if bottleneck else [separable]
     return jax.lax.switch(arrays["branch"], branches)
+
+
+def _bottleneck_factors(
+    slot: templates.Slot, arrays: Arrays, roles: Arrays
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return reduce [C, M], spatial [kh, kw, M, M] and expand [M, O] with the dead at zero."""
+    live = (jnp.arange(slot.middle) < arrays["middle"]).astype(jnp.float32)
+    inside = _window_mask(slot, arrays)[:, :, None, None]
+    return roles["reduce"] * live, roles["spatial"] * inside * live, roles["expand"]
 
 
 def _convolution(
     slot: templates.Slot, arrays: Arrays, roles: Arrays, values: jax.Array, mode: Mode
 ) -> jax.Array:
     row, column = slot.windows  # pyright: ignore[reportGeneralTypeIssues] -- a convolution has windows
-    groups = 1
+    pads = ((row.before, row.after), (column.before, column.after))
+
+    def convolved(images: jax.Array, kernel: jax.Array, groups: int = 1) -> jax.Array:
+        strides = (row.stride, column.stride)
+        return _fitted(
+            convolution.convolve(
+                images, kernel, strides=strides, pads=pads, groups=groups, method=mode.method
+            ),
+            slot,
+        )
+
     if slot.kind == "depthwise":
         kernel = (roles["kernel"] * _window_mask(slot, arrays)[:, :, None])[:, :, None, :]
-        groups = slot.channels
-    else:
-        kernel = compose(slot, arrays, roles)
-    out = convolution.convolve(
-        values,
-        kernel,
-        strides=(row.stride, column.stride),
-        pads=((row.before, row.after), (column.before, column.after)),
-        groups=groups,
-        method=mode.method,
+        return convolved(values, kernel, slot.channels)
+    images = values.shape[mode.order.index("N")]
+    # Composing costs M (M + O) for each of C kh kw numbers, the convolution N oh ow O.
+    positions = images * slot.height * slot.width
+    if slot.middle * (slot.middle + slot.channels) <= positions * slot.channels:
+        return convolved(values, compose(slot, arrays, roles, True))
+
+    def squeezed() -> jax.Array:
+        reduce, spatial, expand = _bottleneck_factors(slot, arrays, roles)
+        narrow = _pointwise(values, reduce, mode)
+        return _pointwise(convolved(narrow, spatial), expand, mode)
+
+    def composed() -> jax.Array:
+        return convolved(values, compose(slot, arrays, roles, False))
+
+    return jax.lax.cond(arrays["branch"] == BOTTLENECK, squeezed, composed)
+
+
+def _pointwise(values: jax.Array, weights: jax.Array, mode: Mode) -> jax.Array:
+    kernel = weights[None, None]
+    pads = ((0, 0), (0, 0))
+    return convolution.convolve(
+        values, kernel, strides=(1, 1), pads=pads, method=mode.method
     )
-    return _fitted(out, slot)
 
 
 def _dense(
@@ -311,17 +350,7 @@ def _fitted(values: jax.Array, slot: templates.Slot) -> jax.Array:
     return jnp.pad(cut, ((0, 0), (0, fill[0]), (0, fill[1]), (0, 0)))
 
 
-def _elementwise(slot: templates.Slot, arrays: Arrays, inputs: list[jax.Array]) -> jax.Array:
-    inputs = [_fitted(value, slot) for value in inputs]
-    total = operations.activate(slot.node.activation, sum(inputs[1:], start=inputs[0]))
-    if slot.shortcut < 0:
-        return total
-    return jnp.where(arrays["present"], total, inputs[slot.shortcut])
-
-
-def _plain(
-    slot: templates.Slot, arrays: Arrays, inputs: list[jax.Array], above: Arrays, mode: Mode
-) -> jax.Array:
+def plain(slot: templates.Slot, inputs: list[jax.Array], above: Arrays, mode: Mode) -> jax.Array:
     """Apply a slot without parameters."""
     first = inputs[0]
     match slot.kind:
@@ -331,7 +360,8 @@ def _plain(
             fitted = [_fitted(value, slot) for value in inputs]
             return jnp.concatenate(fitted, axis=layout.channel_axis(mode.order))
         case "elementwise":
-            return _elementwise(slot, arrays, inputs)
+            fitted = [_fitted(value, slot) for value in inputs]
+            return sum(fitted[1:], start=fitted[0])
         case "reshape":
             flat = layout.to_nhwc(first, mode.order)
             shaped = flat.reshape(-1, slot.height, slot.width, slot.channels)
@@ -364,7 +394,7 @@ def _head(
     return layout.from_nhwc(out[:, None, None, :], order)
 
 
-def _weighted(
+def weighted(
     slot: templates.Slot,
     arrays: Arrays,
     roles: Arrays,
@@ -393,6 +423,24 @@ def _weighted(
     return out + layout.of_channels(roles["bias"], mode.order) if "bias" in roles else out
 
 
+def settled(
+    slots: Mapping[str, templates.Slot],
+    slot: templates.Slot,
+    arrays: Arrays,
+    inputs: list[jax.Array],
+    out: jax.Array,
+    order: layout.Layout,
+) -> jax.Array:
+    """Return a slot's output with the dead set to zero, or its input where it is left out."""
+    out = out * live_mask(slot, arrays, order)
+    passing = slot.shortcut
+    if passing < 0 and templates.can_pass(slot, slots[slot.node.parents[0]]):
+        passing = 0
+    if passing < 0:
+        return out
+    return jnp.where(arrays["present"], out, _fitted(inputs[passing], slot))
+
+
 def run(
     template: templates.Template,
     child: dict[str, Arrays],
@@ -411,7 +459,7 @@ def run(
       statistics: Running moments by slot.
       images: float32 [N, H, W, C].
       mode: How to run.
-      key: Typed random key for dropout in training.
+      key: Typed random key for dropout in training; without one nothing is dropped.
 
     Returns:
       Logits float32 [N, classes], and the statistics, updated in training.
@@ -429,25 +477,19 @@ def run(
             continue
         above = child[slot.node.parents[0]]
         if name in parameters:
-            out = _weighted(slot, arrays, parameters[name], inputs[0], above, mode)
+            out = weighted(slot, arrays, parameters[name], inputs[0], above, mode)
             if templates.normalizes(slot):
                 out, statistics[name] = _normalize(
                     slot, arrays, parameters[name], out, statistics[name], mode
                 )
-        elif slot.kind == "dropout" and mode.training and slot.node.view < 1.0:
-            if key is None:
-                raise ValueError(f"layer '{name}': dropout in training needs a key")
+        elif slot.kind == "dropout" and mode.training and key is not None:
             out = operations.drop(inputs[0], slot.node.view, jax.random.fold_in(key, index))
         else:
-            out = _plain(slot, arrays, inputs, above, mode)
+            out = plain(slot, inputs, above, mode)
         if mode.observe is not None:
             mode.observe(slot, out, arrays)
-        if slot.kind != "elementwise":
-            out = operations.activate(slot.node.activation, out)
-        out = out * live_mask(slot, arrays, mode.order)
-        if templates.can_pass(slot, slots[slot.node.parents[0]]):
-            out = jnp.where(arrays["present"], out, _fitted(inputs[0], slot))
-        outputs[name] = out
+        out = operations.activate(slot.node.activation, out)
+        outputs[name] = settled(slots, slot, arrays, inputs, out, mode.order)
         if name == template.logits:
             break
     last = child[template.logits]

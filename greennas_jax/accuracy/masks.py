@@ -15,7 +15,6 @@ from greennas_jax.spec import variants
 from greennas_jax.spec.network import Layer, Network, SpecError
 
 Child = dict[str, dict[str, np.ndarray]]
-BRANCHES = ("given", "grouped", "separable", "bottleneck")
 
 
 class Live(NamedTuple):
@@ -257,9 +256,9 @@ def _weights(
     branch = variant.operation
     if branch == "given" and groups > 1:
         branch = "grouped"
-    if branch not in BRANCHES:
+    if branch not in templates.BRANCHES:
         raise _no_variant(slot.node, f"operation {branch} is not possible here")
-    if variant.middle > slot.middle or (slot.middle == 0 and branch in BRANCHES[2:]):
+    if variant.middle > slot.middle or (slot.middle == 0 and branch in templates.BRANCHES[2:]):
         raise _no_variant(
             slot.node, f"{branch} with {variant.middle} middle channels; at most {slot.middle}"
         )
@@ -275,7 +274,7 @@ def _weights(
     else:
         scales["kernel"] = operations.initial_scale(area * inputs / groups, slot.gain)
     return {
-        "branch": np.int32(BRANCHES.index(branch)),
+        "branch": np.int32(templates.BRANCHES.index(branch)),
         "window": np.int32(window),
         "groups": np.int32(groups),
         "counts": np.int32([inputs, outputs]),

@@ -35,6 +35,9 @@ KINDS = {
 }
 # Parameters that are drawn at random, in the order of a child's `scales`.
 ROLES = ("kernel", "depthwise", "reduce", "spatial", "expand")
+# How a convolution's kernel is composed, in the order of a child's `branch`.
+BRANCHES = ("given", "grouped", "separable", "bottleneck")
+
 # Kinds that a variant may leave out, their readers then reading what they read.
 SKIPPABLE = ("convolution", "depthwise", "dense")
 
@@ -121,11 +124,12 @@ class Freedom(NamedTuple):
 
     Attributes:
       resizing: Whether kernels whose outputs then grow (VALID, list padding) may shrink.
-      middle: Most channels inside a bottleneck, as a share of its narrower end.
+      middle: Most channels inside a bottleneck, as a share of its narrower end, rounded up to a
+        multiple of 8.
     """
 
     resizing: bool = True
-    middle: float = 0.5
+    middle: float = 0.3
 
 
 class FixedSizeError(SpecError):
@@ -192,7 +196,7 @@ def _convolution(
     if variants.is_depthwise(layer, node.inputs[0]):
         return Slot(node, "depthwise", rows, columns, above.channels, windows, gain=gain)
     narrower = min(above.channels, view.out_channels)
-    middle = max(1, math.ceil(narrower * freedom.middle)) if view.groups == 1 else 0
+    middle = min(narrower, 8 * math.ceil(narrower * freedom.middle / 8)) * (view.groups == 1)
     return Slot(node, "convolution", rows, columns, view.out_channels, windows, middle, gain=gain)
 
 

@@ -66,18 +66,14 @@ class Linear(nnx.Module):
 
     def __init__(
         self,
-        shape: tuple[int, ...],
-        fan_in: int,
+        kernel: jax.Array,
         outputs: int,
-        key: jax.Array,
         *,
-        gain: float,
         use_bias: bool,
         normalize: bool,
     ):
-        """Draw the kernel with standard deviation sqrt(gain / fan_in); biases are zero."""
-        scale = operations.initial_scale(fan_in, gain)
-        self.kernel = nnx.Param(scale * jax.random.normal(key, shape))
+        """Take the kernel; biases are zero."""
+        self.kernel = nnx.Param(kernel)
         self.bias = nnx.Param(jnp.zeros(outputs)) if use_bias else None
         self.normalization = Normalization(outputs) if normalize else None
 
@@ -89,21 +85,46 @@ class Linear(nnx.Module):
         return values + (layout.of_channels(bias, order) if values.ndim == 4 else bias)
 
 
-def _linear(node: graph.Node, key: jax.Array, gain: float) -> Linear:
+def _kernel_shape(node: graph.Node) -> tuple[tuple[int, ...], int]:
+    """Return the shape of a weighted node's kernel, and its fan-in."""
     view, channels = node.view, node.inputs[0][-1]
     if node.type == "Convolution":
         shape = (*view.kernel, channels // view.groups, view.out_channels)
-        fan_in, outputs = math.prod(shape[:3]), view.out_channels
-    elif node.type == "Deconvolution":
+        return shape, math.prod(shape[:3])
+    if node.type == "Deconvolution":
         shape = (*view.kernel, view.out_channels, channels)
-        fan_in, outputs = math.prod(view.kernel) * channels, view.out_channels
-    else:
-        fan_in, outputs = math.prod(node.inputs[0][1:]), view.out_features
-        shape = (fan_in, outputs)
-    normalize = node.type == "Convolution" and view.normalizer is not None
-    return Linear(
-        shape, fan_in, outputs, key, gain=gain, use_bias=view.use_bias, normalize=normalize
-    )
+        return shape, math.prod(view.kernel) * channels
+    fan_in = math.prod(node.inputs[0][1:])
+    return (fan_in, view.out_features), fan_in
+
+
+def _modules(nodes: tuple[graph.Node, ...], key: jax.Array) -> list[Linear | Normalization]:
+    """Return a module for each node with parameters; kernels have variance gain / fan-in."""
+    gains = graph.initial_gains(nodes)
+    shapes = {node.name: _kernel_shape(node) for node in nodes if node.type in graph.WEIGHTED}
+    # One draw for all: compiling a generator for each kernel costs more than running it.
+    numbers = jax.random.normal(key, (sum(math.prod(shape) for shape, _ in shapes.values()),))
+    start = 0
+    modules = []
+    for node in nodes:
+        if node.type == "BatchNorm":
+            modules.append(Normalization(node.output[-1]))
+        if node.name not in shapes:
+            continue
+        shape, fan_in = shapes[node.name]
+        end = start + math.prod(shape)
+        scale = operations.initial_scale(fan_in, gains[node.name])
+        normalize = node.type == "Convolution" and node.view.normalizer is not None
+        modules.append(
+            Linear(
+                scale * numbers[start:end].reshape(shape),
+                node.output[-1],
+                use_bias=node.view.use_bias,
+                normalize=normalize,
+            )
+        )
+        start = end
+    return modules
 
 
 class FlaxNetwork(nnx.Module):
@@ -121,14 +142,7 @@ class FlaxNetwork(nnx.Module):
         self.nodes = graph.nodes(network)
         self.logits = graph.logits_layer(network)
         self.method: convolution.Method = convolution
-        gains = graph.initial_gains(self.nodes)
-        modules = []
-        for index, node in enumerate(self.nodes):
-            if node.type in graph.WEIGHTED:
-                modules.append(_linear(node, jax.random.fold_in(key, index), gains[node.name]))
-            elif node.type == "BatchNorm":
-                modules.append(Normalization(node.output[-1]))
-        self.modules = nnx.List(modules)
+        self.modules = nnx.List(_modules(self.nodes, key))
 
     def named_modules(self) -> dict[str, Linear | Normalization]:
         """Return the modules by the names of their layers."""

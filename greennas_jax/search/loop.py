@@ -5,6 +5,7 @@ round fewer of them, and the cheapest one whose lower confidence bound meets the
 That is what keeps the luckiest of hundreds of noisy trainings from being mistaken for the best.
 """
 
+import collections
 import dataclasses
 from collections.abc import Callable
 
@@ -29,7 +30,8 @@ class LoopConfig:
       leaders: Architectures trained again in a round.
       repeats: Further trainings of each leader in a round.
       most_repeats: Further trainings after which no more is learned of an architecture.
-      confidence: Standard errors between a leader's mean and its lower confidence bound.
+      confidence: Standard errors that a winner must be sure of, errors of the search and of the
+        final test together: at 1 about five winners in six will hold.
     """
 
     queries: int = 128
@@ -38,7 +40,7 @@ class LoopConfig:
     leaders: int = 4
     repeats: int = 4
     most_repeats: int = 12
-    confidence: float = 1.645
+    confidence: float = 1.0
 
     def __post_init__(self):
         for name in ("queries", "batch", "leaders", "repeats"):
@@ -113,16 +115,43 @@ def confirmed(archive: Archive) -> Archive:
     return Archive(tuple(query for query in archive.queries if query.kind != "search"))
 
 
+def margin(
+    problem: Problem, own: np.ndarray | float, one: np.ndarray | float, confidence: float
+) -> np.ndarray | float:
+    """Return how far above the guard a mean accuracy must be for the final test to hold.
+
+    The verdict asks for some standard errors of its own difference of means; whether it finds them
+    is subject to that same error and to what the search does not know.
+
+    Args:
+      problem: Its noise, baseline and verdict.
+      own: Standard error of the architecture's mean accuracy.
+      one: Standard deviation of one training of the architecture.
+      confidence: Standard errors to spare.
+    """
+    final = np.sqrt((one**2 + problem.noise**2) / problem.verdict.seeds)
+    known = np.sqrt(own**2 + problem.noise**2 / max(len(problem.baseline), 1))
+    return problem.verdict.confidence * final + confidence * np.hypot(known, final)
+
+
+def with_margin(problem: Problem, config: LoopConfig) -> Problem:
+    """Return the problem that searches for what a winner needs, all its trainings done."""
+    if problem.deterministic:
+        return problem
+    own = problem.noise / np.sqrt(config.most_repeats)
+    needed = margin(problem, own, problem.noise, config.confidence)
+    return dataclasses.replace(problem, margin=float(needed))
+
+
 def lower_bounds(problem: Problem, summary: Summary, config: LoopConfig) -> np.ndarray:
     """Return each architecture's lower confidence bound on its accuracy above the guard [A].
 
-    The guard is itself an estimate from the baseline's trainings; both errors count.
+    At zero the final test is expected to hold, with `config.confidence` standard errors to spare.
     """
     if problem.deterministic:
         return summary.mean - problem.threshold
-    guard = problem.noise**2 / max(len(problem.baseline), 1)
-    error = np.sqrt(summary.error**2 + guard)
-    return summary.mean - problem.threshold - config.confidence * error
+    one = summary.error * np.sqrt(summary.repeats)
+    return summary.mean - problem.threshold - margin(problem, summary.error, one, config.confidence)
 
 
 def winner(problem: Problem, archive: Archive, config: LoopConfig) -> np.ndarray:
@@ -137,11 +166,6 @@ def winner(problem: Problem, archive: Archive, config: LoopConfig) -> np.ndarray
     return summary.tokens[np.flatnonzero(sure)[np.argmin(summary.cost[sure])]]
 
 
-def margin(noise: float, baseline: int, config: LoopConfig) -> float:
-    """Return how far above the guard a winner's mean must be when all its trainings are done."""
-    return config.confidence * noise * float(np.sqrt(1 / config.most_repeats + 1 / baseline))
-
-
 def _leaders(
     problem: Problem, algorithm: Algorithm, archive: Archive, config: LoopConfig
 ) -> np.ndarray:
@@ -153,19 +177,15 @@ def _leaders(
     summary = archives.summarise(archive, problem.noise)
     mean, spread = algorithm.believe(archive)
     sure = problem.cost(winner(problem, archive, config)[None])[0]
-    again = {
-        archives.key_of(query.tokens): 0 for query in archive.queries if query.kind == "confirm"
-    }
-    for query in archive.queries:
-        if query.kind == "confirm":
-            again[archives.key_of(query.tokens)] += 1
-    trained = np.asarray([again.get(archives.key_of(row), 0) for row in summary.tokens])
-    error = problem.noise * np.sqrt(
-        1 / (trained + config.repeats) + 1 / max(len(problem.baseline), 1)
+    again = collections.Counter(
+        archives.key_of(query.tokens) for query in archive.queries if query.kind == "confirm"
     )
-    margin = mean - problem.threshold - config.confidence * error
+    trained = np.asarray([again[archives.key_of(row)] for row in summary.tokens])
+    own = problem.noise / np.sqrt(trained + config.repeats)
+    needed = margin(problem, own, problem.noise, config.confidence)
+    above = mean - problem.threshold - needed
     # A logistic curve stands for the normal distribution function (within 0.01).
-    scaled = margin / np.maximum(np.hypot(spread, problem.noise / 2), 1e-9)
+    scaled = above / np.maximum(np.hypot(spread, problem.noise / 2), 1e-9)
     chance = 1 / (1 + np.exp(-1.702 * np.clip(scaled, -30, 30)))
     worth = np.log(sure / summary.cost) * chance
     worth[summary.stopped | (trained >= config.most_repeats) | (summary.cost >= sure)] = 0

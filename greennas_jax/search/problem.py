@@ -19,6 +19,13 @@ CONFIRM_SEEDS = 100_000
 FRESH_SEEDS = 1_000_000
 
 
+class Verdict(NamedTuple):
+    """The final test that a winner will be put to: trainings, and standard errors it needs."""
+
+    seeds: int = 8
+    confidence: float = 1.0
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Problem:
     """One search problem.
@@ -30,8 +37,9 @@ class Problem:
       threshold: Least accuracy (or proxy score) that is acceptable.
       baseline: Accuracies of the given network, one per seed.
       noise: Standard deviation of one training of the given network.
-      margin: Accuracy above the threshold that a winner needs to be sure of it; what is searched
-        for is `threshold + margin`.
+      verdict: The final test.
+      margin: Accuracy above the threshold that a winner needs to be sure of the verdict; what is
+        searched for is `threshold + margin`.
       deterministic: Whether repeating a query gives the same answer (proxies).
     """
 
@@ -41,6 +49,7 @@ class Problem:
     threshold: float
     baseline: np.ndarray
     noise: float
+    verdict: Verdict = Verdict()
     margin: float = 0.0
     deterministic: bool = False
 

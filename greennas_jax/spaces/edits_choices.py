@@ -180,6 +180,9 @@ def _convolution_operations(
     if view.groups > 1:
         return set()
     channels = source[3]
+    if variants.is_dense_like(layer, source):
+        # It is an inner product in all but name, and is edited like one.
+        return {"pooled"} if spatial else set()
     found = set()
     if kernel != (1, 1) and channels > 1:
         found.add("separable")
@@ -188,6 +191,4 @@ def _convolution_operations(
     narrower = min(channels, view.out_channels)
     if int(middle(config, np.array(channels), np.array(view.out_channels))) < narrower:
         found.add("bottleneck")
-    if spatial and variants.is_dense_like(layer, source):
-        found.add("pooled")
     return found

@@ -249,7 +249,7 @@ def without_collisions(
     """
     skippable, droppable = set(skippable), dict(droppable)
 
-    def reach(name: str) -> set[str]:
+    def _reach(name: str) -> set[str]:
         found = {name}
         while name in skippable or name in droppable:
             name = droppable[name].source if name in droppable else graph.layers[name].parents[0]
@@ -260,7 +260,7 @@ def without_collisions(
         parents = tuple(dict.fromkeys(layer.parents))
         for number, one in enumerate(parents):
             for other in parents[:number]:
-                while reach(one) & reach(other):
+                while _reach(one) & _reach(other):
                     pair = [name for name in (one, other) if name in skippable]
                     if pair:
                         skippable.discard(pair[0])

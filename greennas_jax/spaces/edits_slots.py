@@ -207,11 +207,11 @@ def _plain_node(plan: Plan, found: SpaceValues, layer: Layer, alive: int) -> val
         source = output
     follows = edits_graph.is_global_pooling(plan.graph, layer)
 
-    def columns(alive, size, channels, written_size, written):
+    def _columns(alive, size, channels, written_size, written):
         row = np.column_stack(
             (alive, size, channels, written_size, written, np.full(len(alive), follows))
         )
         return np.where(alive == 0, 0, row)
 
     arguments = (alive, source.size, source.channels, output.size, output.channels)
-    return values.tabulate(found.nodes, columns, arguments, plan.config.scope_cap)
+    return values.tabulate(found.nodes, _columns, arguments, plan.config.scope_cap)

@@ -240,7 +240,7 @@ def geometry_columns(plan: Plan, layer: Layer):
     fits = plan.layers[layer.name].fits_input
     given_groups = layer_views.convolution(layer).groups if layer.type == "Convolution" else 1
 
-    def columns(operation, kernel, size, channels, width, alive) -> np.ndarray:
+    def _columns(operation, kernel, size, channels, width, alive) -> np.ndarray:
         operation = operation[:, 0].copy()
         channels, width = channels[:, 0], width[:, 0]
         wanted = np.where(operation == GROUPED, plan.config.groups, given_groups)
@@ -259,4 +259,4 @@ def geometry_columns(plan: Plan, layer: Layer):
         absent = (operation == SKIP) | (alive[:, 0] == 0)
         return np.where(absent[:, None], -1, row)
 
-    return columns
+    return _columns

@@ -242,7 +242,7 @@ def search(
     traces: list[Trace] = []
     coarseness, whole = epsilon, True
 
-    def make(step: Step, number: int) -> None:
+    def _make(step: Step, number: int) -> None:
         nonlocal coarseness, whole
         found = elimination.numbers(step, sizes, graph.maps, graph.parents)
         coarseness = _within(step, sizes, live, found, coarseness, most)
@@ -261,12 +261,12 @@ def search(
     crowded = _crowded(steps, len(tables))
     for row, step in enumerate(steps):
         number = len(tables) + row
-        make(step._replace(tables=tuple(n for n in step.tables if n in live)), number)
+        _make(step._replace(tables=tuple(n for n in step.tables if n in live)), number)
         while number in crowded and (pair := _contained(live, number)) is not None:
             scope = live[pair[1]][0]
-            make(Step(-1, pair, scope, (), scope), pair[1])
+            _make(Step(-1, pair, scope, (), scope), pair[1])
             number = pair[1]
-    make(Step(-1, tuple(live), (), (), ()), -1)
+    _make(Step(-1, tuple(live), (), (), ()), -1)
     return _followed(sizes, traces), whole and coarseness == epsilon
 
 

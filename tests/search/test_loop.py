@@ -83,14 +83,17 @@ def test_winner_without_a_sure_one_is_the_given_network():
     np.testing.assert_array_equal(loop.winner(problem, archive, LoopConfig()), FIRST)
 
 
-def test_lower_bound_counts_both_errors():
+def test_lower_bound_counts_the_search_and_the_verdict():
     problem = synthetic.problem(noise=0.004)
     archive = Archive().add([query(FIRST, 0.94, "confirm")] * 4)
     summary = archives.summarise(archive, problem.noise)
-    # Own error: 4 * 0.004^2 / (3 + 4) / 4; the guard's: 0.004^2 / 8; confidence 2.
-    error = np.sqrt(4 * 0.004**2 / 7 / 4 + 0.004**2 / 8)
+    # Own variance of one training: 4 * 0.004^2 / (3 + 4); of the mean of four, a quarter of it.
+    own = 4 * 0.004**2 / 7
+    final = np.sqrt((own + 0.004**2) / 8)
+    known = np.sqrt(own / 4 + 0.004**2 / 8)
+    margin = 1.0 * final + 2.0 * np.hypot(known, final)
     found = loop.lower_bounds(problem, summary, LoopConfig(confidence=2.0))
-    np.testing.assert_allclose(found, [0.94 - synthetic.THRESHOLD - 2 * error])
+    np.testing.assert_allclose(found, [0.94 - synthetic.THRESHOLD - margin])
 
 
 def test_confirmation_trains_leaders_on_seeds_the_search_never_used():

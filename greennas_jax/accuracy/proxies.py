@@ -1,0 +1,302 @@
+"""Training-free scores of variants: NASWOT and SynFlow, on the real executable network.
+
+They rank networks of one space roughly, grow with width, and cannot tell one point of accuracy: a
+search that uses them has measured no accuracy.
+
+Shapes: N images.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from greennas_jax.accuracy import children, forward, masks, oracle
+from greennas_jax.accuracy import template as templates
+from greennas_jax.build import convolution
+from greennas_jax.spec.network import Network
+
+# Weight factors of a composed kernel, by branch: each is a layer of its own to SynFlow.
+FACTORS = {"given": 1, "grouped": 1, "separable": 2, "bottleneck": 3}
+METHOD: convolution.Method = "lax"
+
+
+class Scores(NamedTuple):
+    """Scores of one network under one draw of weights; higher is better.
+
+    Attributes:
+      naswot: Log-determinant of the kernel of activation codes (Mellor et al. 2021).
+      log_synflow: Logarithm of the sum of synaptic saliencies (Tanaka et al. 2020).
+    """
+
+    naswot: jax.Array
+    log_synflow: jax.Array
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Proxies:
+    """The proxy oracle of one given network; made by `make`.
+
+    Attributes:
+      given: The given network.
+      template: Its template.
+      prepared: Seed -> a draw of weights and the given network's scores; the last is kept.
+      scores: Scores of a child's arrays under a draw.
+      progress: Called with the number of networks scored since the last call, if any.
+    """
+
+    given: Network
+    template: templates.Template
+    prepared: Callable[[int], tuple[forward.Parameters, Scores]]
+    scores: Callable[..., Scores]
+    progress: oracle.Progress | None = None
+
+    @property
+    def kind(self) -> oracle.Kind:
+        """No accuracy is measured."""
+        return "proxy"
+
+    def evaluate(self, networks: Sequence[Network], seeds: Sequence[int]) -> list[oracle.Trial]:
+        """Score variants of the given network: 1 as the given one, less by the worst relative drop.
+
+        Networks of one seed share the draw of weights and the given network's scores, so that one
+        seed for all is fastest.
+
+        Args:
+          networks: Variants of the given network.
+          seeds: One per network.
+
+        Raises:
+          SpecError: If a network is not a variant of the given one.
+          ValueError: If the seeds do not match.
+        """
+        oracle.check_seeds(len(networks), seeds)
+        found = [masks.describe(self.given, self.template, network) for network in networks]
+        trials: dict[int, oracle.Trial] = {}
+        for seed in dict.fromkeys(seeds):
+            draws, reference = self.prepared(seed)
+            for index, child in enumerate(found):
+                if seeds[index] != seed:
+                    continue
+                score = relative_score(self.scores(child, draws), reference)
+                trials[index] = oracle.Trial(accuracy=score, stopped=False, epochs=0.0)
+                if self.progress is not None:
+                    self.progress(1)
+        return [trials[index] for index in range(len(found))]
+
+    def baseline(self, seeds: Sequence[int]) -> list[oracle.Trial]:
+        """Return the given network's scores: 1 for every seed."""
+        oracle.check_seeds(len(seeds), seeds)
+        return [oracle.Trial(accuracy=1.0, stopped=False, epochs=0.0) for _ in seeds]
+
+    def after_baseline(self, trials: Sequence[oracle.Trial]) -> "Proxies":
+        """Return the same oracle: there is nothing to stop early."""
+        del trials
+        return self
+
+
+def relative_score(found: Scores, given: Scores) -> float:
+    """Return 1 minus the worst relative drop of the scores.
+
+    Args:
+      found: A variant's scores.
+      given: The given network's under the same draw.
+    """
+    drops = [
+        (float(reference) - float(value)) / max(abs(float(reference)), 1.0)
+        for value, reference in zip(found, given, strict=True)
+    ]
+    worst = max(drops)
+    return 1.0 - worst if np.isfinite(worst) else float("-inf")
+
+
+def naswot(
+    template: templates.Template,
+    child: dict[str, forward.Arrays],
+    parameters: forward.Parameters,
+    images: jax.Array,
+) -> jax.Array:
+    """Return log det of the kernel of activation codes: float32.
+
+    Entry (i, j) counts the units that are active for both or for neither of images i and j (Mellor
+    et al. 2021, section 3). Units are those in front of an activation; where the text has none, all
+    outputs of weighted layers. One is added to the diagonal, which a pair of equal codes would
+    make singular.
+
+    Args:
+      template: The plan.
+      child: Arrays of one variant.
+      parameters: Its initial parameters.
+      images: float32 [N, H, W, C].
+    """
+    activated = any(slot.node.activation for slot in template.slots)
+    agreements: list[jax.Array] = []
+
+    def observe(slot: templates.Slot, values: jax.Array, arrays: forward.Arrays) -> None:
+        counted = slot.node.activation if activated else slot.kind in ("convolution", "dense")
+        if not counted or slot.node.name == template.logits:
+            return
+        live = forward.live_mask(slot, arrays, "NHWC") * arrays["present"]
+        weight = jnp.broadcast_to(live, values.shape[1:]).reshape(-1)
+        codes = (values > 0).astype(jnp.float32).reshape(values.shape[0], -1)
+        agreements.append((codes * weight) @ codes.T + ((1 - codes) * weight) @ (1 - codes).T)
+
+    mode = forward.Mode(True, METHOD, observe)
+    forward.run(template, child, parameters, forward.initial_statistics(template), images, mode)
+    total = sum(agreements, start=jnp.eye(images.shape[0]))
+    return jnp.linalg.slogdet(total)[1]
+
+
+def _flow(
+    template: templates.Template,
+    child: dict[str, forward.Arrays],
+    parameters: forward.Parameters,
+    strength: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Return the flow of an all-ones image through absolute weights, as (value, log scale).
+
+    Args:
+      template: The plan.
+      child: Arrays of one variant.
+      parameters: Absolute weights; biases are left out.
+      strength: Multiplies every weight factor; its derivative at 1 counts each factor's saliency.
+    """
+    slots = template.by_name()
+    mode = forward.Mode(False, METHOD)
+    values: dict[str, jax.Array] = {}
+    scales: dict[str, jax.Array] = {}
+    for slot in template.slots:
+        name, node = slot.node.name, slot.node
+        if slot.kind == "input":
+            values[name] = jnp.ones((1, slot.height, slot.width, slot.channels))
+            scales[name] = jnp.float32(0)
+            continue
+        arrays, above = child[name], child[node.parents[0]]
+        scale = jnp.stack([scales[parent] for parent in node.parents]).max()
+        inputs = [values[p] * jnp.exp(scales[p] - scale) for p in node.parents]
+        out = _flow_through(slot, arrays, parameters.get(name, {}), inputs, above, mode, strength)
+        out = forward.settled(slots, slot, arrays, inputs, out, mode.order)
+        largest = jax.lax.stop_gradient(out.max())
+        # A dead branch carries nothing; its scale must not reach what it is added to.
+        alive = largest > 0
+        values[name] = out / jnp.where(alive, largest, 1.0)
+        scales[name] = jnp.where(alive, scale + jnp.log(largest), -jnp.inf)
+        scales[name] = jnp.maximum(scales[name], -1e30)
+        if name == template.logits:
+            break
+    return values[template.logits].sum(), scales[template.logits]
+
+
+def _flow_through(
+    slot: templates.Slot,
+    arrays: forward.Arrays,
+    roles: forward.Arrays,
+    inputs: list[jax.Array],
+    above: forward.Arrays,
+    mode: forward.Mode,
+    strength: jax.Array,
+) -> jax.Array:
+    """Apply one slot without bias, activation or normalisation."""
+    if slot.kind in ("dropout", "activation", "response"):
+        return inputs[0]
+    if slot.kind == "head":
+        return forward.plain(slot, inputs, above, mode)
+    if not roles:
+        return forward.plain(slot, inputs, above, mode)
+    linear = {role: values for role, values in roles.items() if role != "bias"}
+    out = forward.weighted(slot, arrays, linear, inputs[0], above, mode)
+    if slot.kind == "convolution":
+        counts = jnp.asarray([FACTORS[branch] for branch in templates.BRANCHES], jnp.float32)
+        out = out * strength ** counts[arrays["branch"]]
+    elif slot.kind != "normalization":
+        out = out * strength
+    return out * strength if templates.normalizes(slot) else out
+
+
+def log_synflow(
+    template: templates.Template,
+    child: dict[str, forward.Arrays],
+    parameters: forward.Parameters,
+) -> jax.Array:
+    """Return the logarithm of SynFlow's sum of saliencies: float32.
+
+    R = 1^T prod |W_l| 1, and a layer's saliencies sum to the derivative of R with respect to a
+    multiplier of its weights (Tanaka et al. 2020, equation 2). One forward-mode derivative with all
+    multipliers alike gives their sum. Activations are the identity on what is positive (as ReLU
+    is); batch normalisation is its scale alone. Every tensor is rescaled by its maximum, whose
+    logarithm is kept, so that no depth overflows.
+
+    Args:
+      template: The plan.
+      child: Arrays of one variant.
+      parameters: Its initial parameters.
+    """
+    absolute = jax.tree.map(jnp.abs, parameters)
+
+    def flow(strength: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return _flow(template, child, absolute, strength)
+
+    (_, scale), (saliency, _) = jax.jvp(flow, (jnp.float32(1),), (jnp.float32(1),))
+    return jnp.log(saliency) + scale
+
+
+def make(
+    given: Network,
+    *,
+    images: np.ndarray | None = None,
+    batch_size: int = 8,
+    seed: int = 0,
+    freedom: templates.Freedom | None = None,
+    progress: oracle.Progress | None = None,
+) -> Proxies:
+    """Return the proxy oracle of a given network's variants.
+
+    Args:
+      given: The network whose variants will be scored.
+      images: float32 [N, H, W, C] in the network's input shape; by default standard normal.
+      batch_size: Random images where none are given.
+      seed: Decides the random images.
+      freedom: What variants may do that makes the template larger.
+      progress: Called with the number of networks scored since the last call.
+
+    Raises:
+      SpecError: If the network cannot be executed in a template.
+    """
+    template = templates.make(given, freedom)
+    shape = children.input_shape(given)
+    if images is None:
+        rng = np.random.default_rng(seed)
+        images = rng.standard_normal((batch_size, *shape), np.float32)
+    if images.shape[1:] != shape or len(images) < 2:
+        raise ValueError(f"images {list(images.shape)}: two or more of {list(shape)} are needed")
+
+    compared = jnp.asarray(images)
+    drawn = jax.jit(lambda seed: forward.draw(template, jax.random.key(seed)))
+    # Apart: compiled together, weights are scaled again inside everything that reads them.
+    scaled = jax.jit(forward.scaled)
+    codes = jax.jit(lambda child, weights, images: naswot(template, child, weights, images))
+    flow = jax.jit(lambda child, weights: log_synflow(template, child, weights))
+
+    def scores(child: Any, draws: forward.Parameters) -> Scores:
+        weights = scaled(draws, child)
+        return Scores(codes(child, weights, compared), flow(child, weights))
+
+    own = masks.describe(given, template, given)
+
+    # Searches ask for one seed many times, and a large network's draw takes seconds.
+    @functools.lru_cache(maxsize=1)
+    def prepared(seed: int) -> tuple[forward.Parameters, Scores]:
+        draws = drawn(np.uint32(seed))
+        return draws, scores(own, draws)
+
+    return Proxies(
+        given=given,
+        template=template,
+        prepared=prepared,
+        scores=scores,
+        progress=progress,
+    )
