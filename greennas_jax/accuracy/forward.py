@@ -293,9 +293,7 @@ def _pool(slot: templates.Slot, values: jax.Array, above: Arrays, mode: Mode) ->
         out = _fitted(pooling.sum_pool(values, kernel, strides, pads, mode.method), slot)
         return out / jnp.maximum(rows[:, None] * columns, 1)[:, :, None]
     if not view.average and (view.padding != "VALID" and slot.ragged):
-        live_row = (jnp.arange(values.shape[1]) < above["rows"])[:, None, None]
-        live_column = (jnp.arange(values.shape[2]) < above["columns"])[:, None]
-        values = jnp.where(live_row & live_column, values, -jnp.inf)
+        values = _only_live(values, above)
     if not shifting:
         out = _fitted(pooling.max_pool(values, kernel, strides, pads, mode.method), slot)
         return jnp.where(jnp.isfinite(out), out, 0.0)
@@ -332,6 +330,20 @@ def _shifting_pool(
     return jnp.where(jnp.isfinite(out), out, 0.0)
 
 
+def _global_pool(slot: templates.Slot, values: jax.Array, above: Arrays) -> jax.Array:
+    """Pooling over all live positions."""
+    if slot.node.view.average:
+        return values.sum((1, 2), keepdims=True) / (above["rows"] * above["columns"])
+    return _only_live(values, above).max((1, 2), keepdims=True)
+
+
+def _only_live(values: jax.Array, arrays: Arrays) -> jax.Array:
+    """Return values with dead positions at minus infinity."""
+    live_row = (jnp.arange(values.shape[1]) < arrays["rows"])[:, None, None]
+    live_column = (jnp.arange(values.shape[2]) < arrays["columns"])[:, None]
+    return jnp.where(live_row & live_column, values, -jnp.inf)
+
+
 def _response(values: jax.Array, channels: jax.Array, order: layout.Layout) -> jax.Array:
     """Local response normalisation across the live channels, which need not be adjacent."""
     ranks = jnp.cumsum(channels) - 1.0
@@ -356,6 +368,8 @@ def plain(slot: templates.Slot, inputs: list[jax.Array], above: Arrays, mode: Mo
     match slot.kind:
         case "pool":
             return _pool(slot, first, above, mode)
+        case "global_pool":
+            return _global_pool(slot, first, above)
         case "concatenate":
             fitted = [_fitted(value, slot) for value in inputs]
             return jnp.concatenate(fitted, axis=layout.channel_axis(mode.order))

@@ -141,6 +141,9 @@ def _check_fixed(slot: templates.Slot, node: graph.Node) -> None:
             raise _no_variant(node, "its bias was added or removed")
         if node.type == "Convolution" and old.view.normalizer != new.view.normalizer:
             raise _no_variant(node, "its normaliser was changed")
+    elif slot.kind == "global_pool":
+        if not (templates.covers_input(new) or new.output[1:3] == new.inputs[0][1:3] == (1, 1)):
+            raise _no_variant(node, "it does not pool its whole input")
     elif slot.kind not in ("reshape", "deconvolution") and old.view != new.view:
         raise _no_variant(node, f"{new.view} instead of {old.view}")
 

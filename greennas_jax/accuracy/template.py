@@ -65,7 +65,7 @@ class Slot(NamedTuple):
 
     Attributes:
       node: The given layer.
-      kind: One of KINDS' values or "depthwise".
+      kind: One of KINDS' values, "depthwise" or "global_pool".
       rows: All heights that its output may have, ascending; the last is the template's.
       columns: All widths, likewise.
       channels: Channels of its output.
@@ -210,6 +210,12 @@ def _deconvolution(node: graph.Node, above: Slot) -> Slot:
     return Slot(node, "deconvolution", (size[0],), (size[1],), node.view.out_channels)
 
 
+def covers_input(node: graph.Node) -> bool:
+    """Return whether a pooling window is its whole input, whose size it then follows."""
+    size = node.inputs[0][1:3]
+    return node.view.padding == "VALID" and node.view.kernel == size != (1, 1)
+
+
 def _joined(node: graph.Node, above: list[Slot], ancestors: dict[str, set[str]]) -> Slot:
     """Return the slot of an Elementwise or Concatenate."""
     rows = tuple(sorted(set.intersection(*(set(slot.rows) for slot in above))))
@@ -265,6 +271,8 @@ def _slot(
             return _convolution(node, layer, first, gain, freedom)
         case "dense":
             return Slot(node, kind, (1,), (1,), node.view.out_features, gain=gain)
+        case "pool" if covers_input(node):
+            return Slot(node, "global_pool", (1,), (1,), first.channels)
         case "pool":
             kernels = ((node.view.kernel[0],), (node.view.kernel[1],))
             windows, rows, columns = _windows(node.view, first, kernels)

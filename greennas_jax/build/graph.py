@@ -95,7 +95,8 @@ def _view(layer: Layer, shapes: shape_rules.Shapes) -> Any:
             view = layer_views.convolution(layer)
             return view._replace(in_channels=shapes.inputs[0][-1])
         case "Pooling" | "AvgPool":
-            return layer_views.pool(layer)
+            view = layer_views.pool(layer)
+            return view._replace(kernel=shape_rules.pool_kernel(view, shapes.inputs[0]))
         case "InnerProduct":
             return layer_views.inner_product(layer)
         case "Deconvolution":

@@ -35,7 +35,7 @@ class TrainingConfig:
     """
 
     pool: int = 16384
-    steps: int = 800
+    steps: int = 500
     batch: int = 128
     learning_rate: float = 4e-3
     prediction_weight: float = 0.8

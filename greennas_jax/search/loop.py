@@ -34,7 +34,7 @@ class LoopConfig:
         final test together: at 1 about five winners in six will hold.
     """
 
-    queries: int = 128
+    queries: int = 96
     batch: int = 16
     rounds: int = 4
     leaders: int = 4

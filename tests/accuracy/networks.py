@@ -96,10 +96,12 @@ def branches():
         "deep": _conv("lrn2", 3, 3, 16, 16),
         "bn": _of("BatchNorm", "deep"),
         "relu": _of("ReLU", "bn"),
+        "all": _pool("relu", 7, 1),
+        "gate": _dense("all", 4, activation_fn="sigmoid"),
         "given_groups": _conv("relu", 3, 3, 16, 12, strides=2, groups=4, activation_fn="relu"),
         "flat": _of("Reshape", "given_groups", output_shape=[-1, -1]),
         "side": _dense("flat", 6, activation_fn="relu"),
-        "join2": _of("Concatenate", "side flat", dim=1),
+        "join2": _of("Concatenate", "side flat gate", dim=1),
         "fc": _dense("join2", 5),
         "prob": _of("Softmax", "fc"),
     })

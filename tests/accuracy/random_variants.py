@@ -117,6 +117,9 @@ def random_variant(given, seed, *, skip=0.2, drop=0.4, resizing=True):
         inputs = tuple(shapes[p] for p in layer.parents)
         given_shape = given_shapes[name].inputs[0]
         members = (layer,)
+        if layer.type in ("Pooling", "AvgPool") and layer.attributes["padding"] == "VALID":
+            if tuple(layer.attributes["ksize"][1:3]) == given_shapes[name].inputs[0][1:3]:
+                members = (layer.with_attributes(ksize=[1, *inputs[0][1:3], 1]),)
         if layer.type in WEIGHTED:
             own = classes[name]
             full = given_shapes[name].output[-1]

@@ -74,6 +74,8 @@ def deconvolve(values, layer, kernel):
 
 def pool(values, layer):
     kernel, strides, padding = _window(layer, "ksize")
+    if padding == "VALID":
+        kernel = tuple(min(k, size) for k, size in zip(kernel, values.shape[1:3], strict=True))
     if layer.type == "Pooling":
         return taps(values, kernel, strides, padding, -np.inf).max(0)
     counts = taps(np.ones_like(values), kernel, strides, padding, 0.0).sum(0)
