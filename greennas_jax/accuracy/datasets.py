@@ -9,6 +9,7 @@ Shapes: N images, H height, W width, C channels.
 
 import os
 import zipfile
+import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,17 @@ KEYS = ("x_train", "y_train", "x_test", "y_test")
 LEAST_TRAINING_IMAGES = 40
 LEAST_TEST_IMAGES = 10
 LARGEST_BYTES = 8 * 2**30
+
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class DataError(ValueError):
@@ -159,20 +171,20 @@ def digits(input_shape: tuple[int, ...], seed: int = 0) -> DataSet:
 
 def _read(path: str) -> dict[str, np.ndarray]:
     """Return the four arrays of a file; nothing in it is executed."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in KEYS if key not in file]
-            if missing:
-                raise DataError(
-                    f"{path}: array '{missing[0]}' is missing; {', '.join(KEYS)} needed"
-                )
-            return {key: file[key] for key in KEYS}
-    except DataError:
-        raise
-    except (ValueError, zipfile.BadZipFile, EOFError, AttributeError, TypeError) as error:
-        raise DataError(
-            f"{path}: not an .npz file of plain arrays ({', '.join(KEYS)} needed)"
-        ) from error
+    with open(path, "rb") as file:
+        try:
+            arrays = np.load(file, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
+                raise ValueError("one array alone")
+            found = {key: arrays[key] for key in KEYS if key in arrays}
+        except _UNREADABLE as error:
+            raise DataError(
+                f"{path}: not an .npz file of plain arrays ({', '.join(KEYS)} needed)"
+            ) from error
+    missing = [key for key in KEYS if key not in found]
+    if missing:
+        raise DataError(f"{path}: array '{missing[0]}' is missing; {', '.join(KEYS)} needed")
+    return found
 
 
 def _images(path: str, key: str, images: np.ndarray) -> np.ndarray:

@@ -46,30 +46,16 @@ class Node(NamedTuple):
     activation: str | None
 
 
-def _deconvolution(layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> Deconvolution:
+def _deconvolution(layer: Layer) -> Deconvolution:
     kernel = layer_views.integers(layer, "filter", 4)
     output = layer_views.integers(layer, "output_shape", 4)
     strides = layer_views.integers(layer, "strides", 4)
-    if kernel[3] != inputs[0][-1] or kernel[2] != output[3]:
-        raise SpecError(
-            f"layer '{layer.name}': filter {kernel} does not lead from {inputs[0][-1]} input to "
-            f"{output[3]} output channels; [kh, kw, {output[3]}, {inputs[0][-1]}] needed"
-        )
-    padding = layer_views.padding(layer)
-    sizes = shape_rules.window_output(
-        layer, tuple(output), (kernel[0], kernel[1]), (strides[1], strides[2]), padding
-    )
-    if sizes != inputs[0][1:3]:
-        raise SpecError(
-            f"layer '{layer.name}': 'output_shape' {output} would come from an input of "
-            f"{list(sizes)}, not {list(inputs[0][1:3])}"
-        )
     return Deconvolution(
         kernel=(kernel[0], kernel[1]),
         in_channels=kernel[3],
         out_channels=kernel[2],
         strides=(strides[1], strides[2]),
-        padding=padding,
+        padding=layer_views.padding(layer),
         output_size=(output[1], output[2]),
         use_bias=bool(layer.attributes.get("use_bias", True)),
         activation=layer_views.activation(layer),
@@ -100,7 +86,7 @@ def _view(layer: Layer, shapes: shape_rules.Shapes) -> Any:
         case "InnerProduct":
             return layer_views.inner_product(layer)
         case "Deconvolution":
-            return _deconvolution(layer, shapes.inputs)
+            return _deconvolution(layer)
         case "Dropout":
             return layer_views.keep_probability(layer)
         case "UpSampling2D":

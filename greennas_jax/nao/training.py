@@ -152,8 +152,8 @@ def predict(model: Model, tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float:
     """Return the rank correlation of two vectors [N] without many ties."""
-    ranks = [np.argsort(np.argsort(values)).astype(float) for values in (first, second)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    first, second = (np.argsort(np.argsort(values)).astype(float) for values in (first, second))
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 def held_out(model: Model, pool: Pool, costs: int) -> dict[str, float]:

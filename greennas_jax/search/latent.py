@@ -65,6 +65,34 @@ class LatentSearch:
         accuracy = warp.backward(mean)
         return accuracy, (warp.backward(mean + spread) - warp.backward(mean - spread)) / 2
 
+    def cheapest(self, rng: np.random.Generator, rounds: int = 4) -> tuple[np.ndarray, float]:
+        """Return the tokens [T] and cost of the cheapest architecture found, accuracy left aside.
+
+        Args:
+          rng: Host randomness.
+          rounds: Ascents, each from the best so far, its edits and samples, and each followed by
+            single-edit expansion of its best.
+        """
+        space, archive = self.problem.space, Archive()
+        outputs = self._outputs(self.problem.given()[None]).shape[1]
+        repeats = jnp.zeros(self.labels).at[:2].set(1.0)
+        nothing = Labels(jnp.zeros((self.labels, outputs)), jnp.zeros(self.labels), repeats)
+        posterior = gaussian_process.fit(nothing, steps=0)
+        best = self.problem.given()[None]
+        for _ in range(rounds):
+            cost = float(self.problem.cost(best)[0])
+            starts = np.concatenate(
+                [best, space.neighbours(best[0]), space.sample(rng, self.config.restarts)]
+            )
+            goal = Goal(jnp.asarray(-1e9), jnp.asarray(np.log(cost)))
+            visited = self._move(starts[: self.config.restarts], posterior, goal, rng)
+            pool, _ = self._unique(visited, archive)
+            pool = np.concatenate([best, pool])
+            chosen = pool[np.argsort(self.problem.cost(pool), kind="stable")[:EXPANDED]]
+            pool = np.concatenate([chosen, *(space.neighbours(row) for row in chosen)])
+            best = pool[[np.argmin(self.problem.cost(pool))]]
+        return best[0], float(self.problem.cost(best)[0])
+
     def _first(self, archive: Archive, batch: int, rng: np.random.Generator) -> np.ndarray:
         """Return starting architectures: strata of log cost, far apart in the head outputs."""
         drawn = problems.unseen(self.problem.space.sample(rng, 2 * CHUNK), archive)
@@ -116,8 +144,10 @@ class LatentSearch:
         return np.concatenate([best, edits, samples])[:count].astype(np.int32)
 
     def _ascend(self, archive, posterior, goal, rng) -> latent_search.Visited:
+        return self._move(self._starts(archive, posterior, goal, rng), posterior, goal, rng)
+
+    def _move(self, starts: np.ndarray, posterior, goal, rng) -> latent_search.Visited:
         key = jax.random.key(int(rng.integers(2**31)))
-        starts = self._starts(archive, posterior, goal, rng)
         return latent_search.ascend(
             self.model,
             posterior,

@@ -1,0 +1,129 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from greennas_jax.accuracy import training
+
+
+def _linear(trainable, statistics, images, training_mode, key):
+    return images.reshape(images.shape[0], -1) @ trainable, statistics
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Two classes that a line tells apart, 70 to train on and 30 held out."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 100)
+    points = rng.normal(0, 0.3, (100, 1, 1, 2)) + (2 * labels - 1)[:, None, None, None]
+    points = points.astype(np.float32)
+    labels = labels.astype(np.int32)
+    return training.Images(points[:70], labels[:70], points[70:], labels[70:])
+
+
+@pytest.fixture(scope="module")
+def train(images):
+    recipe = training.Recipe(epochs=4, batch_size=10, learning_rate=0.1)
+
+    @jax.jit
+    def train(thresholds, active, key):
+        return training.train(
+            _linear, jnp.zeros((2, 2)), {}, recipe, images, key, thresholds, active, 7
+        )
+
+    return train
+
+
+def test_training_learns_and_reports_every_check(train):
+    outcome, trained, _ = train(jnp.full(3, -jnp.inf), True, jax.random.key(0))
+    assert outcome.accuracy > 0.95
+    assert not outcome.stopped
+    assert outcome.steps == 4 * 7
+    np.testing.assert_array_equal(np.isfinite(outcome.curve), [True] * 4)
+    assert outcome.curve[3] == outcome.accuracy
+
+
+def test_child_below_a_threshold_is_stopped_there(train):
+    outcome, _, _ = train(jnp.asarray([0.0, 1.1, 0.0]), True, jax.random.key(0))
+    # The second check is after half of 28 steps.
+    assert outcome.stopped and outcome.steps == 14
+    np.testing.assert_array_equal(np.isfinite(outcome.curve), [True, True, False, False])
+    assert outcome.accuracy == outcome.curve[1]
+    whole, _, _ = train(jnp.full(3, -jnp.inf), True, jax.random.key(0))
+    np.testing.assert_array_equal(outcome.curve[:2], whole.curve[:2])
+
+
+def test_inactive_child_takes_no_step(train):
+    outcome, trained, _ = train(jnp.full(3, -jnp.inf), False, jax.random.key(0))
+    assert outcome.steps == 0
+    np.testing.assert_array_equal(trained, np.zeros((2, 2)))
+
+
+def test_each_epoch_shows_every_image_at_most_once_in_its_own_order():
+    recipe = training.Recipe(epochs=3, batch_size=8)
+    order = np.asarray(training.batches(recipe, 30, jax.random.key(0)))
+    assert order.shape == (9, 8)
+    epochs = order.reshape(3, 24)
+    for epoch in epochs:
+        assert len(set(epoch.tolist())) == 24
+    assert not np.array_equal(epochs[0], epochs[1])
+    small = training.batches(recipe, 5, jax.random.key(0))
+    assert sorted(np.asarray(small[0]).tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_accuracy_is_a_mean_over_all_images_whatever_the_batch():
+    logits = jax.random.normal(jax.random.key(0), (29, 1, 1, 4))
+    labels = jax.random.randint(jax.random.key(1), (29,), 0, 4)
+    expected = np.mean(np.asarray(logits)[:, 0, 0].argmax(-1) == np.asarray(labels))
+
+    def predict(images):
+        return images[:, 0, 0]
+
+    for size in (1, 8, 29, 100):
+        found = jax.jit(training.accuracy, static_argnums=(0, 3))(predict, logits, labels, size)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_checks_and_learning_rate_follow_the_recipe():
+    recipe = training.Recipe(epochs=8, batch_size=32)
+    # 1078 images make 33 full batches; 8 epochs 264 steps.
+    assert training.check_steps(recipe, 1078) == (66, 132, 198, 264)
+    optimizer = training.optimizer(recipe, 1078)
+    state = optimizer.init(jnp.zeros(()))
+
+    @jax.jit
+    def step(state):
+        change, state = optimizer.update(jnp.ones(()), state)
+        return -change, state
+
+    rates = []
+    for _ in range(264):
+        rate, state = step(state)
+        rates.append(float(rate))
+    # Under a constant gradient Adam's step is the learning rate: up in 26 steps, then down to 0.
+    np.testing.assert_allclose(rates[0], 6e-3 / 26, rtol=1e-3)
+    np.testing.assert_allclose(max(rates), 6e-3, rtol=1e-3)
+    assert np.argmax(rates) in (25, 26)
+    np.testing.assert_allclose(rates[145], 6e-3 * (264 - 145) / (264 - 26), rtol=1e-2)
+    assert rates[-1] < 6e-3 / 200
+
+
+def test_one_logit_stands_against_zero():
+    logits = jnp.asarray([[2.0], [-1.0]])
+    np.testing.assert_array_equal(training.correct(logits, jnp.asarray([1, 0])), [1, 1])
+    # -log sigmoid(2) and -log sigmoid(1).
+    expected = (np.log1p(np.exp(-2)) + np.log1p(np.exp(-1))) / 2
+    np.testing.assert_allclose(training.loss(logits, jnp.asarray([1, 0])), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0}, {"batch_size": 0}, {"learning_rate": float("nan")}, {"warmup": 1.0},
+        {"beta2": 1.0}, {"checks": (0.5,)}, {"checks": (0.5, 0.25, 0.75)}, {"checks": (0, 0.5, 1)},
+    ],
+    ids=str,
+)
+def test_impossible_recipes_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        training.Recipe(**wrong)

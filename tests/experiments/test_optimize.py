@@ -1,0 +1,180 @@
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SPEC = {
+    "name": "tiny",
+    "layers": {
+        "data": {"parents": [], "type": "Input", "tensor": [16, 8, 8, 1]},
+        "conv": {
+            "parents": ["data"],
+            "type": "Convolution",
+            "filter": [3, 3, 1, 8],
+            "padding": "SAME",
+            "strides": [1, 1, 1, 1],
+            "activation_fn": "relu",
+        },
+        "pool": {
+            "parents": ["conv"],
+            "type": "Pooling",
+            "ksize": [1, 2, 2, 1],
+            "strides": [1, 2, 2, 1],
+            "padding": "VALID",
+        },
+        "fc": {"parents": ["pool"], "type": "InnerProduct", "num_outputs": 10},
+        "softmax": {"parents": ["fc"], "type": "Softmax", "num_classes": 10},
+    },
+}
+QUICK = {
+    "loop.queries": 4,
+    "loop.batch": 4,
+    "loop.rounds": 1,
+    "loop.leaders": 1,
+    "loop.repeats": 2,
+    "baseline_seeds": 2,
+    "final_seeds": 2,
+    "final_epochs": 1,
+    "recipe.epochs": 1,
+    "training.pool": 256,
+    "training.steps": 20,
+    "latent.restarts": 8,
+    "latent.steps": 2,
+}
+
+
+def optimize(tmp_path, *, workdir="w", spec=SPEC, config=QUICK, **flags):
+    path = tmp_path / "spec.json"
+    path.write_text(spec if isinstance(spec, str) else json.dumps(spec))
+    given = {"spec": path, "device": "titan_x", "dataset": "digits", "workdir": tmp_path / workdir}
+    given |= flags
+    command = [sys.executable, str(ROOT / "experiments" / "optimize.py")]
+    command += [f"--{key}={value}" for key, value in given.items()]
+    command += [f"--config.{key}={value}" for key, value in config.items()]
+    environment = {**os.environ, "GREENNAS_CACHE": str(tmp_path / "cache")}
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400
+    )
+
+
+def files_of(folder):
+    return {p.name for p in folder.iterdir()}
+
+
+def test_journey_writes_everything_and_resumes_to_the_same(tmp_path):
+    first = optimize(tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert first.stderr == ""
+    folder = tmp_path / "w"
+    assert {
+        "optimized.json",
+        "report.json",
+        "summary.txt",
+        "history.csv",
+        "exact_front.csv",
+        "pareto",
+        "pareto.png",
+        "progress.png",
+        "layer_energy.png",
+        "config.json",
+        "checkpoints",
+    } == files_of(folder)
+    report = json.loads((folder / "report.json").read_text())
+    assert report["schema"] == "greennas.report/1"
+    assert report["accuracy"]["kind"] == "measured"
+    assert report["accuracy"]["verdict"] in ("holds", "fails", "undecided")
+    assert report["search"]["queries"] == 4
+    assert report["search"]["energy_j"] is None and report["search"]["energy_reason"]
+    energies = [report[side]["totals"]["energy_j"] for side in ("before", "after")]
+    np.testing.assert_allclose(report["change"]["energy_j"], energies[1] / energies[0] - 1)
+    np.testing.assert_allclose(report["search"]["recosted_gain"], 1 - energies[1] / energies[0])
+    assert report["bounds"]["energy_j"] <= energies[1]
+    rows = (folder / "history.csv").read_text().splitlines()
+    assert len([row for row in rows if ",search," in row]) == 4
+
+    # A run cut off after its last training, and one from nothing, end like the first.
+    (folder / "optimized.json").unlink()
+    trials = folder / "checkpoints" / "trials.jsonl"
+    before = trials.read_text()
+    again = optimize(tmp_path)
+    fresh = optimize(tmp_path, workdir="fresh")
+    assert again.returncode == fresh.returncode == 0
+    assert trials.read_text() == before
+    for name in ("optimized.json", "history.csv", "exact_front.csv"):
+        texts = {(tmp_path / w / name).read_text() for w in ("w", "fresh")}
+        assert len(texts) == 1
+    assert (folder / "history.csv").read_text().splitlines() == rows
+
+    # Re-profiled, the optimised text gives the report's figures exactly.
+    profile = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "experiments" / "profile.py"),
+            f"--spec={folder / 'optimized.json'}",
+            "--device=titan_x",
+            f"--json={tmp_path / 'p.json'}",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=100,
+    )
+    assert profile.returncode == 0
+    assert json.loads((tmp_path / "p.json").read_text()) == report["after"]
+
+    other = optimize(tmp_path, seed=5)
+    assert other.returncode == 2
+    assert "config.seed was 0, is 5" in other.stderr
+
+
+@pytest.mark.parametrize("algorithm", ["random", "evolution", "additive"])
+def test_other_algorithms_run_without_data(tmp_path, algorithm):
+    config = {**QUICK, "algorithm": algorithm}
+    done = optimize(tmp_path, dataset="none", config=config)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Accuracy was NOT measured")
+    report = json.loads((tmp_path / "w" / "report.json").read_text())
+    assert report["accuracy"]["kind"] == "proxy"
+    assert report["accuracy"]["tolerance"] == 0.15
+    assert report["accuracy"]["after"]["mean"] >= 0.85
+
+
+def changed(**layers):
+    found = json.loads(json.dumps(SPEC))
+    for name, attributes in layers.items():
+        found["layers"][name] |= attributes
+    return found
+
+
+BAD = {
+    "malformed": ('{"name": "x",\n "layers": {,}}', {}, "line 2"),
+    "missing parent": (changed(pool={"parents": ["nope"]}), {}, "'nope'"),
+    "cycle": (changed(conv={"parents": ["pool"]}), {}, "cycle"),
+    "channels": (changed(conv={"filter": [3, 3, 4, 8]}), {}, "4 input channels"),
+    "device": (SPEC, {"device": "toaster"}, "titan_x"),
+    "data set": (SPEC, {"dataset": "mnist"}, "digits"),
+    "classes": (
+        changed(fc={"num_outputs": 4}, softmax={"num_classes": 4}),
+        {},
+        "classes",
+    ),
+    "missing file": (SPEC, {"dataset": "nowhere.npz"}, "nowhere.npz"),
+    "config": (SPEC, {"config.algorithm": "magic"}, "latent, additive"),
+    "drop": (SPEC, {"max_accuracy_drop": 1.5}, "max_accuracy_drop"),
+    "workdir": (SPEC, {"workdir": "/proc/none/w"}, "/proc/none"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BAD))
+def test_bad_input_is_one_clear_line(tmp_path, name):
+    spec, flags, told = BAD[name]
+    done = optimize(tmp_path, spec=spec, **flags)
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.startswith("error: ") and told in done.stderr
+    assert not (tmp_path / "w" / "optimized.json").exists()
+    assert "Traceback" not in done.stderr
