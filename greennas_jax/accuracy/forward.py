@@ -204,9 +204,7 @@ def _convolution(
 def _pointwise(values: jax.Array, weights: jax.Array, mode: Mode) -> jax.Array:
     kernel = weights[None, None]
     pads = ((0, 0), (0, 0))
-    return convolution.convolve(
-        values, kernel, strides=(1, 1), pads=pads, method=mode.method
-    )
+    return convolution.convolve(values, kernel, strides=(1, 1), pads=pads, method=mode.method)
 
 
 def _dense(

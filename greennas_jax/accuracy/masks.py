@@ -252,10 +252,10 @@ def _weights(
         pooled = variant.operation == "pooled"
         positions = 1 if pooled or above is None else above.rows * above.columns
         scale = operations.initial_scale(positions * inputs, slot.gain)
-        return {"pooled": np.bool_(pooled), "scales": np.float32([scale])}
+        return {"pooled": np.bool_(pooled), "scales": np.asarray([scale], np.float32)}
     if slot.kind == "depthwise":
         scale = operations.initial_scale(area, slot.gain)
-        return {"window": np.int32(window), "scales": np.float32([scale])}
+        return {"window": np.asarray(window, np.int32), "scales": np.asarray([scale], np.float32)}
     branch = variant.operation
     if branch == "given" and groups > 1:
         branch = "grouped"
@@ -278,10 +278,10 @@ def _weights(
         scales["kernel"] = operations.initial_scale(area * inputs / groups, slot.gain)
     return {
         "branch": np.int32(templates.BRANCHES.index(branch)),
-        "window": np.int32(window),
+        "window": np.asarray(window, np.int32),
         "groups": np.int32(groups),
-        "counts": np.int32([inputs, outputs]),
+        "counts": np.asarray([inputs, outputs], np.int32),
         "ranks": (np.cumsum(input_channels) - 1).astype(np.int32),
         "middle": np.int32(variant.middle),
-        "scales": np.float32(list(scales.values())),
+        "scales": np.asarray(list(scales.values()), np.float32),
     }

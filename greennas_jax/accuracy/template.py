@@ -154,7 +154,7 @@ def _slide(
     sizes: Sizes, kernels: Sizes, stride: int, padding: Any, axis: int
 ) -> tuple[Window, Sizes]:
     """Return the window over one dimension, and the sizes its output may have."""
-    mode = padding if isinstance(padding, str) else padding[axis]
+    mode: Any = padding if isinstance(padding, str) else padding[axis]
     outputs: set[int] = set()
     starts: set[tuple[int, int]] = set()
     for size in sizes:

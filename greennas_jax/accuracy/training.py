@@ -56,13 +56,16 @@ class Recipe:
             raise ValueError(f"checks {self.checks}: each must be between 0 and 1")
 
 
+Array = Any  # numpy.ndarray on the host, jax.Array on devices
+
+
 class Images(NamedTuple):
     """Arrays of a data set's training and evaluation split."""
 
-    train_images: jax.Array
-    train_labels: jax.Array
-    held_images: jax.Array
-    held_labels: jax.Array
+    train_images: Array
+    train_labels: Array
+    held_images: Array
+    held_labels: Array
 
 
 class Outcome(NamedTuple):
@@ -176,7 +179,7 @@ def train(
     recipe: Recipe,
     images: Images,
     key: jax.Array,
-    thresholds: jax.Array,
+    thresholds: Array,
     active: jax.Array,
     evaluation_batch: int,
 ) -> tuple[Outcome, Any, Any]:

@@ -18,6 +18,8 @@ from greennas_jax.build import convolution, graph, layout, operations, pooling
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Network
 
+_Method = convolution.Method
+
 Statistics = dict[str, "Moments"]
 
 
@@ -141,7 +143,7 @@ class FlaxNetwork(nnx.Module):
         """Draw the parameters of a network; see `build`."""
         self.nodes = graph.nodes(network)
         self.logits = graph.logits_layer(network)
-        self.method: convolution.Method = convolution
+        self.method: _Method = convolution
         self.modules = nnx.List(_modules(self.nodes, key))
 
     def named_modules(self) -> dict[str, Linear | Normalization]:
@@ -207,7 +209,7 @@ def _product(
     if node.type == "InnerProduct":
         return _features(values, convolution.layout_of(method)) @ kernel
     if node.type == "Convolution":
-        size = node.inputs[0][1:3]
+        size = (node.inputs[0][1], node.inputs[0][2])
         pads = shape_rules.pad_amounts(view.padding, size, view.kernel, view.strides)
         return convolution.convolve(
             values, kernel, strides=view.strides, pads=pads, groups=view.groups, method=method
@@ -256,7 +258,7 @@ def _weightless(node: graph.Node, inputs: list[jax.Array], method: convolution.M
     match node.type:
         case "Pooling" | "AvgPool":
             view = node.view
-            size = node.inputs[0][1:3]
+            size = (node.inputs[0][1], node.inputs[0][2])
             pads = shape_rules.pad_amounts(view.padding, size, view.kernel, view.strides)
             pool = pooling.average_pool if view.average else pooling.max_pool
             return pool(first, view.kernel, view.strides, pads, method)

@@ -23,8 +23,9 @@ def _file(tmp_path, **changes):
 
 def test_digits_are_split_in_proportion_and_standardised():
     data = datasets.load("digits", (28, 28, 1), 10)
-    sizes = [len(labels) for labels in (data.train_labels, data.validation_labels,
-                                        data.test_labels)]
+    sizes = [
+        len(labels) for labels in (data.train_labels, data.validation_labels, data.test_labels)
+    ]
     # One validation image is 1 / 359 = 0.28 points.
     assert sizes == [1078, 359, 360]
     for labels in (data.train_labels, data.validation_labels, data.test_labels):
@@ -42,10 +43,12 @@ def test_splits_are_disjoint_repeatable_and_differ_by_seed():
     first, again, other = (datasets.digits((8, 8, 1), seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first.test_images, again.test_images)
     assert not np.array_equal(first.test_images, other.test_images)
-    rows = np.concatenate([
-        part.reshape(len(part), -1)
-        for part in (first.train_images, first.validation_images, first.test_images)
-    ])
+    rows = np.concatenate(
+        [
+            part.reshape(len(part), -1)
+            for part in (first.train_images, first.validation_images, first.test_images)
+        ]
+    )
     assert len(rows) == 1797
     # The 1797 digits have no two equal images, so every one is in exactly one split.
     assert len(np.unique(rows, axis=0)) == 1797
@@ -77,8 +80,15 @@ def test_own_file_is_read(tmp_path):
     assert np.bincount(data.validation_labels).tolist() == [4, 4, 4]
     np.testing.assert_array_equal(data.test_labels, np.arange(12) % 3)
     grey = datasets.load(
-        _file(tmp_path, x_train=np.random.rand(60, 6, 5), x_test=np.random.rand(12, 6, 5),
-              y_train=(np.arange(60) % 3)[:, None]), (6, 5, 1), 3)
+        _file(
+            tmp_path,
+            x_train=np.random.rand(60, 6, 5),
+            x_test=np.random.rand(12, 6, 5),
+            y_train=(np.arange(60) % 3)[:, None],
+        ),
+        (6, 5, 1),
+        3,
+    )
     assert grey.train_images.shape == (48, 6, 5, 1)
 
 
@@ -102,8 +112,10 @@ NAN = np.full((60, 6, 5, 3), np.nan)
         ({"y_train": np.zeros(60, int), "y_test": np.zeros(12, int)}, "one class"),
         ({"x_test": np.zeros((3, 6, 5, 3)), "y_test": np.arange(3)}, "too little data: 60.*3"),
         ({"x_train": np.ones((60, 6, 5, 3))}, "is the same everywhere"),
-        ({"x_train": np.random.rand(60, 6, 5, 2), "x_test": np.random.rand(12, 6, 5, 2)},
-         "images have 2 channels, the network's input .* has 3"),
+        (
+            {"x_train": np.random.rand(60, 6, 5, 2), "x_test": np.random.rand(12, 6, 5, 2)},
+            "images have 2 channels, the network's input .* has 3",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

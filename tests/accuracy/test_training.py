@@ -119,8 +119,14 @@ def test_one_logit_stands_against_zero():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"epochs": 0}, {"batch_size": 0}, {"learning_rate": float("nan")}, {"warmup": 1.0},
-        {"beta2": 1.0}, {"checks": (0.5,)}, {"checks": (0.5, 0.25, 0.75)}, {"checks": (0, 0.5, 1)},
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"learning_rate": float("nan")},
+        {"warmup": 1.0},
+        {"beta2": 1.0},
+        {"checks": (0.5,)},
+        {"checks": (0.5, 0.25, 0.75)},
+        {"checks": (0, 0.5, 1)},
     ],
     ids=str,
 )

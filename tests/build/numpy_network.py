@@ -32,8 +32,14 @@ def taps(values, kernel, strides, padding, fill):
         for axis in (0, 1)
     )
     padded = np.full(
-        (values.shape[0], values.shape[1] + top + bottom, values.shape[2] + left + right,
-         values.shape[3]), fill, values.dtype,
+        (
+            values.shape[0],
+            values.shape[1] + top + bottom,
+            values.shape[2] + left + right,
+            values.shape[3],
+        ),
+        fill,
+        values.dtype,
     )
     padded[:, top : top + values.shape[1], left : left + values.shape[2]] = values
     found = []
@@ -51,8 +57,9 @@ def convolve(values, kernel, strides, padding, groups):
     for group in range(groups):
         part = seen[..., group * inputs : (group + 1) * inputs]
         weights = kernel[..., group * outputs : (group + 1) * outputs]
-        found.append(np.einsum("tnhwi,tio->nhwo", part, weights.reshape(-1, inputs, outputs),
-                               optimize=True))
+        found.append(
+            np.einsum("tnhwi,tio->nhwo", part, weights.reshape(-1, inputs, outputs), optimize=True)
+        )
     return np.concatenate(found, axis=-1)
 
 

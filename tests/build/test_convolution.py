@@ -29,7 +29,11 @@ def _pads(size, kernel, strides, padding):
 def _run(method, images, kernel, strides, pads, groups):
     order = convolution.layout_of(method)
     out = convolution.convolve(
-        layout.from_nhwc(images, order), kernel, strides=strides, pads=pads, groups=groups,
+        layout.from_nhwc(images, order),
+        kernel,
+        strides=strides,
+        pads=pads,
+        groups=groups,
         method=method,
     )
     return layout.to_nhwc(out, order)
@@ -100,8 +104,12 @@ def test_transposed_is_the_gradient_of_the_convolution():
     def transposed(seen, kernel, method):
         order = convolution.layout_of(method)
         out = convolution.convolve_transposed(
-            layout.from_nhwc(seen, order), kernel, strides=strides, pads=pads,
-            output_size=(7, 8), method=method,
+            layout.from_nhwc(seen, order),
+            kernel,
+            strides=strides,
+            pads=pads,
+            output_size=(7, 8),
+            method=method,
         )
         return layout.to_nhwc(out, order)
 

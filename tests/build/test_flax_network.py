@@ -84,9 +84,7 @@ def test_training_normalises_by_the_batch_and_moves_the_statistics(method):
     stem = numpy_network.convolve(images, weights["stem"]["kernel"], (1, 1), "SAME", 1)
     # Running moments: 0.9 of the old (0 and 1) and 0.1 of the batch's.
     np.testing.assert_allclose(after["stem"].mean, 0.1 * stem.mean((0, 1, 2)), atol=1e-6)
-    np.testing.assert_allclose(
-        after["stem"].variance, 0.9 + 0.1 * stem.var((0, 1, 2)), rtol=1e-5
-    )
+    np.testing.assert_allclose(after["stem"].variance, 0.9 + 0.1 * stem.var((0, 1, 2)), rtol=1e-5)
     _, still = _apply(module, after, images)
     chex.assert_trees_all_equal(still, after)
 
@@ -120,19 +118,28 @@ def test_parameter_counts_are_the_published_ones(specs, name, count):
 def test_parameter_counts_are_paleos_where_there_is_no_normalisation(shared):
     for name in ("alex_v2", "vgg16", "nin", "syn_residual", "syn_conv_variants"):
         network = paleo_json.load(shared / "paleo" / "nets" / f"{name}.json")
-        shapes = jax.eval_shape(lambda key, n=network: flax_network.build(n, key),
-                                jax.random.key(0))
+        shapes = jax.eval_shape(
+            lambda key, n=network: flax_network.build(n, key), jax.random.key(0)
+        )
         reference = json.loads((shared / "paleo" / "layers" / f"{name}.json").read_text())
         assert flax_network.parameter_count(shapes) == reference["num_params"], name
 
 
 def test_initial_kernels_have_the_variance_of_their_fan_in():
-    network = _read({
-        "data": {"type": "Input", "parents": [], "tensor": [1, 8, 8, 64]},
-        "a": {"type": "Convolution", "parents": ["data"], "filter": [3, 3, 64, 64],
-              "strides": [1, 1, 1, 1], "padding": "SAME", "activation_fn": "relu"},
-        "b": {"type": "InnerProduct", "parents": ["a"], "num_outputs": 16},
-    })
+    network = _read(
+        {
+            "data": {"type": "Input", "parents": [], "tensor": [1, 8, 8, 64]},
+            "a": {
+                "type": "Convolution",
+                "parents": ["data"],
+                "filter": [3, 3, 64, 64],
+                "strides": [1, 1, 1, 1],
+                "padding": "SAME",
+                "activation_fn": "relu",
+            },
+            "b": {"type": "InnerProduct", "parents": ["a"], "num_outputs": 16},
+        }
+    )
     modules = _build(network, jax.random.key(0)).named_modules()
     # Rectified: 2 / (3 * 3 * 64); linear: 1 / (8 * 8 * 64).
     np.testing.assert_allclose(modules["a"].kernel[...].var(), 2 / 576, rtol=0.05)
@@ -140,10 +147,12 @@ def test_initial_kernels_have_the_variance_of_their_fan_in():
 
 
 def test_dropout_needs_a_key_in_training_and_keeps_the_mean():
-    network = _read({
-        "data": {"type": "Input", "parents": [], "tensor": [1, 1, 1, 4096]},
-        "drop": {"type": "Dropout", "parents": ["data"], "dropout_keep_prob": 0.25},
-    })
+    network = _read(
+        {
+            "data": {"type": "Input", "parents": [], "tensor": [1, 1, 1, 4096]},
+            "drop": {"type": "Dropout", "parents": ["data"], "dropout_keep_prob": 0.25},
+        }
+    )
     module = _build(network, jax.random.key(0))
     images = jnp.ones((2, 1, 1, 4096))
     found, _ = _apply(module, {}, images, training=True, key=jax.random.key(1))
@@ -200,8 +209,10 @@ def test_main_exit_is_read_and_dead_ends_are_not():
     "layer, message",
     [
         ({"type": "Attention"}, "type 'Attention' cannot be executed; allowed: Input, Conv"),
-        ({"type": "Softmax", "attributes": {"num_classes": 7}},
-         "'num_classes' is 7, but its input has 4"),
+        (
+            {"type": "Softmax", "attributes": {"num_classes": 7}},
+            "'num_classes' is 7, but its input has 4",
+        ),
     ],
 )
 def test_what_cannot_be_executed_is_named(layer, message):

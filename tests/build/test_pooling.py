@@ -21,7 +21,9 @@ WHOLE = 4
 
 def _layer(kind, kernel, strides, padding):
     return Layer(
-        name="pool", type=kind, parents=("data",),
+        name="pool",
+        type=kind,
+        parents=("data",),
         attributes={"ksize": [1, *kernel, 1], "strides": [1, *strides, 1], "padding": padding},
     )
 
