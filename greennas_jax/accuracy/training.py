@@ -199,6 +199,7 @@ def train(
     Returns:
       The outcome, the trained parameters and their statistics.
     """
+    images = jax.tree.map(jnp.asarray, images)
     count = images.train_images.shape[0]
     order_key, dropout_key = jax.random.split(key)
     order = batches(recipe, count, order_key)

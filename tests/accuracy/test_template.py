@@ -109,7 +109,7 @@ def test_random_variants_cover_every_operation():
     }
 
 
-@pytest.mark.parametrize("name, seed", [("lenet", 3), ("residual", 2), ("mobile", 5)])
+@pytest.mark.parametrize("name, seed", [("lenet", 3), ("residual", 2)])
 def test_three_steps_of_training_equal_those_of_the_rebuilt_network(name, seed):
     given, template, initial, _, images = _compiled(name)
     variant = random_variants.random_variant(given, seed)
@@ -209,13 +209,12 @@ def test_initial_weights_have_the_scale_of_the_childs_own_fan_in():
     variant = random_variants.random_variant(given, 7, skip=0, drop=0)
     child = masks.describe(given, template, variant)
     parameters = initial(child, 0)
-    draws = jax.jit(functools.partial(forward.draw, template))(jax.random.key(0))
     gains = graph.initial_gains(graph.nodes(variant))
     nodes = {node.name: node for node in graph.nodes(variant)}
+    ones = jax.tree.map(np.ones_like, parameters)
+    weights = extract.weights(template, child, variant, parameters)
+    scale = extract.weights(template, child, variant, jax.jit(forward.scaled)(ones, child))
     for name in ("stem", "b1", "fc"):
-        weights = extract.weights(template, child, variant, parameters)
-        ones = jax.tree.map(jnp.ones_like, draws)
-        scale = extract.weights(template, child, variant, forward.scaled(ones, child))
         members = [n for n in weights if n == name or n.startswith(f"{name}/")]
         for member in members:
             if "kernel" not in scale.get(member, {}):
