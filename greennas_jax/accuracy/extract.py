@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from greennas_jax.accuracy import forward, masks
+from greennas_jax.accuracy import initial, masks
 from greennas_jax.accuracy import template as templates
 from greennas_jax.build import flax_network
 from greennas_jax.spec import variants
@@ -18,7 +18,7 @@ def weights(
     template: templates.Template,
     child: masks.Child,
     network: Network,
-    parameters: forward.Parameters,
+    parameters: initial.Parameters,
 ) -> Weights:
     """Return the true-shape weights of a child: by layer of the variant network, by role.
 

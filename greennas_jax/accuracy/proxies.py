@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from greennas_jax.accuracy import children, forward, masks, oracle
+from greennas_jax.accuracy import children, forward, initial, kernels, live, masks, oracle
 from greennas_jax.accuracy import template as templates
 from greennas_jax.build import convolution
 from greennas_jax.spec.network import Network
@@ -51,7 +51,7 @@ class Proxies:
 
     given: Network
     template: templates.Template
-    prepared: Callable[[int], tuple[forward.Parameters, Scores]]
+    prepared: Callable[[int], tuple[initial.Parameters, Scores]]
     scores: Callable[..., Scores]
     progress: oracle.Progress | None = None
 
@@ -116,8 +116,8 @@ def relative_score(found: Scores, given: Scores) -> float:
 
 def naswot(
     template: templates.Template,
-    child: dict[str, forward.Arrays],
-    parameters: forward.Parameters,
+    child: dict[str, initial.Arrays],
+    parameters: initial.Parameters,
     images: jax.Array,
 ) -> jax.Array:
     """Return log det of the kernel of activation codes: float32.
@@ -136,25 +136,25 @@ def naswot(
     activated = any(slot.node.activation for slot in template.slots)
     agreements: list[jax.Array] = []
 
-    def observe(slot: templates.Slot, values: jax.Array, arrays: forward.Arrays) -> None:
+    def observe(slot: templates.Slot, values: jax.Array, arrays: initial.Arrays) -> None:
         counted = slot.node.activation if activated else slot.kind in ("convolution", "dense")
         if not counted or slot.node.name == template.logits:
             return
-        live = forward.live_mask(slot, arrays, "NHWC") * arrays["present"]
-        weight = jnp.broadcast_to(live, values.shape[1:]).reshape(-1)
+        counts = live.live_mask(slot, arrays, "NHWC") * arrays["present"]
+        weight = jnp.broadcast_to(counts, values.shape[1:]).reshape(-1)
         codes = (values > 0).astype(jnp.float32).reshape(values.shape[0], -1)
         agreements.append((codes * weight) @ codes.T + ((1 - codes) * weight) @ (1 - codes).T)
 
-    mode = forward.Mode(True, METHOD, observe)
-    forward.run(template, child, parameters, forward.initial_statistics(template), images, mode)
+    mode = live.Mode(True, METHOD, observe)
+    forward.run(template, child, parameters, initial.statistics(template), images, mode)
     total = sum(agreements, start=jnp.eye(images.shape[0]))
     return jnp.linalg.slogdet(total)[1]
 
 
 def _flow(
     template: templates.Template,
-    child: dict[str, forward.Arrays],
-    parameters: forward.Parameters,
+    child: dict[str, initial.Arrays],
+    parameters: initial.Parameters,
     strength: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Return the flow of an all-ones image through absolute weights, as (value, log scale).
@@ -166,7 +166,7 @@ def _flow(
       strength: Multiplies every weight factor; its derivative at 1 counts each factor's saliency.
     """
     slots = template.by_name()
-    mode = forward.Mode(False, METHOD)
+    mode = live.Mode(False, METHOD)
     values: dict[str, jax.Array] = {}
     scales: dict[str, jax.Array] = {}
     for slot in template.slots:
@@ -193,11 +193,11 @@ def _flow(
 
 def _flow_through(
     slot: templates.Slot,
-    arrays: forward.Arrays,
-    roles: forward.Arrays,
+    arrays: initial.Arrays,
+    roles: initial.Arrays,
     inputs: list[jax.Array],
-    above: forward.Arrays,
-    mode: forward.Mode,
+    above: initial.Arrays,
+    mode: live.Mode,
     strength: jax.Array,
 ) -> jax.Array:
     """Apply one slot without bias, activation or normalisation."""
@@ -208,7 +208,7 @@ def _flow_through(
     if not roles:
         return forward.plain(slot, inputs, above, mode)
     linear = {role: values for role, values in roles.items() if role != "bias"}
-    out = forward.weighted(slot, arrays, linear, inputs[0], above, mode)
+    out = kernels.weighted(slot, arrays, linear, inputs[0], above, mode)
     if slot.kind == "convolution":
         counts = jnp.asarray([FACTORS[branch] for branch in templates.BRANCHES], jnp.float32)
         out = out * strength ** counts[arrays["branch"]]
@@ -219,8 +219,8 @@ def _flow_through(
 
 def log_synflow(
     template: templates.Template,
-    child: dict[str, forward.Arrays],
-    parameters: forward.Parameters,
+    child: dict[str, initial.Arrays],
+    parameters: initial.Parameters,
 ) -> jax.Array:
     """Return the logarithm of SynFlow's sum of saliencies: float32.
 
@@ -275,13 +275,13 @@ def make(
         raise ValueError(f"images {list(images.shape)}: two or more of {list(shape)} are needed")
 
     compared = jnp.asarray(images)
-    drawn = jax.jit(lambda seed: forward.draw(template, jax.random.key(seed)))
+    drawn = jax.jit(lambda seed: initial.draw(template, jax.random.key(seed)))
     # Apart: compiled together, weights are scaled again inside everything that reads them.
-    scaled = jax.jit(forward.scaled)
+    scaled = jax.jit(initial.scaled)
     codes = jax.jit(lambda child, weights, images: naswot(template, child, weights, images))
     flow = jax.jit(lambda child, weights: log_synflow(template, child, weights))
 
-    def scores(child: Any, draws: forward.Parameters) -> Scores:
+    def scores(child: Any, draws: initial.Parameters) -> Scores:
         weights = scaled(draws, child)
         return Scores(codes(child, weights, compared), flow(child, weights))
 
@@ -289,7 +289,7 @@ def make(
 
     # Searches ask for one seed many times, and a large network's draw takes seconds.
     @functools.lru_cache(maxsize=1)
-    def prepared(seed: int) -> tuple[forward.Parameters, Scores]:
+    def prepared(seed: int) -> tuple[initial.Parameters, Scores]:
         draws = drawn(np.uint32(seed))
         return draws, scores(own, draws)
 

@@ -335,59 +335,8 @@ def can_pass(slot: Slot, above: Slot) -> bool:
     return set(above.rows) <= set(slot.rows) and set(above.columns) <= set(slot.columns)
 
 
-def parameter_shapes(template: Template) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Return the shapes of every slot's parameters.
-
-    A convolution's roles: `kernel` [kh, kw, C, O] (its first position is also the pointwise part
-    of a separable one), `depthwise` [kh, kw, C], `reduce` [C, M], `spatial` [kh, kw, M, M],
-    `expand` [M, O]. A dense slot's `kernel` is [H, W, C, O].
-    """
-    slots = template.by_name()
-    found: dict[str, dict[str, tuple[int, ...]]] = {}
-    for slot in template.slots:
-        above = slots[slot.node.parents[0]] if slot.node.parents else slot
-        shapes = _parameters(slot, above)
-        if shapes:
-            found[slot.node.name] = shapes
-    return found
-
-
-def _parameters(slot: Slot, above: Slot) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
-    view = slot.node.view
-    if slot.kind in ("convolution", "depthwise") and slot.windows is not None:
-        size = (slot.windows[0].size, slot.windows[1].size)
-        shapes["kernel"] = (*size, above.channels, slot.channels)
-        if slot.kind == "depthwise":
-            shapes["kernel"] = (*size, slot.channels)
-        if slot.middle:
-            shapes["depthwise"] = (*size, above.channels)
-            shapes["reduce"] = (above.channels, slot.middle)
-            shapes["spatial"] = (*size, slot.middle, slot.middle)
-            shapes["expand"] = (slot.middle, slot.channels)
-    elif slot.kind == "dense":
-        shapes["kernel"] = (above.height, above.width, above.channels, slot.channels)
-    elif slot.kind == "deconvolution":
-        shapes["kernel"] = (*view.kernel, slot.channels, above.channels)
-    if shapes and view.use_bias:
-        shapes["bias"] = (slot.channels,)
-    if slot.kind == "normalization" or normalizes(slot):
-        shapes["scale"] = shapes["shift"] = (slot.channels,)
-    return shapes
-
-
 def normalizes(slot: Slot) -> bool:
     """Return whether a slot has batch normalisation."""
     if slot.kind == "normalization":
         return True
     return slot.node.type == "Convolution" and slot.node.view.normalizer is not None
-
-
-def parameter_total(template: Template, roles: tuple[str, ...]) -> int:
-    """Return how many numbers one child's template parameters of some roles hold."""
-    return sum(
-        math.prod(shape)
-        for shapes in parameter_shapes(template).values()
-        for role, shape in shapes.items()
-        if role in roles
-    )

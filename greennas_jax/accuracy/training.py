@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from greennas_jax.accuracy import forward
+from greennas_jax.accuracy import forward, initial, live
 from greennas_jax.accuracy import template as templates
 
 
@@ -250,7 +250,7 @@ def train_child(
     recipe: Recipe,
     method: Any,
     images: Images,
-    child: dict[str, forward.Arrays],
+    child: dict[str, initial.Arrays],
     seed: jax.Array,
     thresholds: jax.Array,
     active: jax.Array,
@@ -268,16 +268,16 @@ def train_child(
       active: Whether to train at all.
     """
     draw_key, train_key = jax.random.split(jax.random.key(seed))
-    parameters = forward.scaled(forward.draw(template, draw_key), child)
+    parameters = initial.scaled(initial.draw(template, draw_key), child)
 
     def apply(parameters, statistics, batch, training, key):
-        mode = forward.Mode(training, method)
+        mode = live.Mode(training, method)
         return forward.run(template, child, parameters, statistics, batch, mode, key)
 
     outcome, _, _ = train(
         apply,
         parameters,
-        forward.initial_statistics(template),
+        initial.statistics(template),
         recipe,
         images,
         train_key,

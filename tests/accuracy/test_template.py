@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from greennas_jax.accuracy import extract, forward, masks, training
+from greennas_jax.accuracy import extract, forward, initial, live, masks, training
 from greennas_jax.accuracy import template as templates
 from greennas_jax.build import flax_network, graph
 from greennas_jax.spec import shapes as shape_rules
@@ -25,36 +25,36 @@ def _compiled(name, method="im2col"):
     images = np.random.default_rng(1).normal(size=shape).astype(np.float32)
 
     @jax.jit
-    def initial(child, seed):
-        return forward.scaled(forward.draw(template, jax.random.key(seed)), child)
+    def start(child, seed):
+        return initial.scaled(initial.draw(template, jax.random.key(seed)), child)
 
     @jax.jit
     def logits(child, parameters, images):
-        statistics = forward.initial_statistics(template)
+        statistics = initial.statistics(template)
         evaluated, _ = forward.run(
-            template, child, parameters, statistics, images, forward.Mode(False, method)
+            template, child, parameters, statistics, images, live.Mode(False, method)
         )
         trained, _ = forward.run(
-            template, child, parameters, statistics, images, forward.Mode(True, method)
+            template, child, parameters, statistics, images, live.Mode(True, method)
         )
         return evaluated, trained
 
-    return given, template, initial, logits, images
+    return given, template, start, logits, images
 
 
-def _parameters(initial, child, seed):
+def _parameters(start, child, seed):
     """Return a child's initial parameters, biases and scales off their zeros and ones."""
     rng = np.random.default_rng(seed)
     return jax.tree.map(
         lambda a: a + rng.normal(0, 0.1, a.shape).astype(np.float32) if a.ndim == 1 else a,
-        initial(child, seed),
+        start(child, seed),
     )
 
 
 def _largest_error(name, variant, seed, method="im2col"):
-    given, template, initial, logits, images = _compiled(name, method)
+    given, template, start, logits, images = _compiled(name, method)
     child = masks.describe(given, template, variant)
-    parameters = _parameters(initial, child, seed)
+    parameters = _parameters(start, child, seed)
     weights = extract.weights(template, child, variant, parameters)
     errors = []
     for found, training_mode in zip(logits(child, parameters, images), (False, True), strict=True):
@@ -111,21 +111,21 @@ def test_random_variants_cover_every_operation():
 
 @pytest.mark.parametrize("name, seed", [("lenet", 3), ("residual", 2)])
 def test_three_steps_of_training_equal_those_of_the_rebuilt_network(name, seed):
-    given, template, initial, _, images = _compiled(name)
+    given, template, start, _, images = _compiled(name)
     variant = random_variants.random_variant(given, seed)
     child = masks.describe(given, template, variant)
-    parameters = _parameters(initial, child, seed)
+    parameters = _parameters(start, child, seed)
     module = flax_network.build(variant, jax.random.key(0), convolution="im2col")
     extract.assign(module, extract.weights(template, child, variant, parameters))
 
     def masked(parameters, statistics, training):
-        mode = forward.Mode(training, "im2col")
+        mode = live.Mode(training, "im2col")
         return forward.run(template, child, parameters, statistics, images, mode)
 
     def rebuilt(module, statistics, training):
         return flax_network.apply(module, statistics, images, training=training)
 
-    found = _three_steps(masked, parameters, forward.initial_statistics(template))
+    found = _three_steps(masked, parameters, initial.statistics(template))
     expected = _three_steps(rebuilt, module, flax_network.initial_statistics(module))
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
@@ -159,7 +159,7 @@ def test_template_is_as_large_as_its_largest_child():
     assert slots["conv1"].rows == (12,)
     assert slots["conv2"].rows == slots["conv2"].columns == (4, 6)
     assert slots["pool2"].rows == (2, 3)
-    assert templates.parameter_shapes(templates.make(networks.lenet()))["fc1"]["kernel"] == (
+    assert initial.shapes(templates.make(networks.lenet()))["fc1"]["kernel"] == (
         3,
         3,
         6,
@@ -205,15 +205,15 @@ def test_templates_are_compared_by_value():
 
 
 def test_initial_weights_have_the_scale_of_the_childs_own_fan_in():
-    given, template, initial, _, _ = _compiled("residual")
+    given, template, start, _, _ = _compiled("residual")
     variant = random_variants.random_variant(given, 7, skip=0, drop=0)
     child = masks.describe(given, template, variant)
-    parameters = initial(child, 0)
+    parameters = start(child, 0)
     gains = graph.initial_gains(graph.nodes(variant))
     nodes = {node.name: node for node in graph.nodes(variant)}
     ones = jax.tree.map(np.ones_like, parameters)
     weights = extract.weights(template, child, variant, parameters)
-    scale = extract.weights(template, child, variant, jax.jit(forward.scaled)(ones, child))
+    scale = extract.weights(template, child, variant, jax.jit(initial.scaled)(ones, child))
     for name in ("stem", "b1", "fc"):
         members = [n for n in weights if n == name or n.startswith(f"{name}/")]
         for member in members:
