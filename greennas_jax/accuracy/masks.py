@@ -48,6 +48,7 @@ def describe(given: Network, template: templates.Template, network: Network) -> 
     Returns:
       Per slot: `rows`, `columns` (int32, live output size), `channels` (float32 [C], 1 where live)
       and what its kind needs: `branch`, `window` (int32 [2, 2]: offset and size by dimension),
+      `level` (which of the slot's kernel sizes),
       `groups`, `ranks` (int32 [C input], position among live channels), `counts` (int32 [2], live
       input and output channels), `middle`, `scales`, `present`.
 
@@ -98,8 +99,11 @@ def _absent(slot: templates.Slot, walk: _Walk) -> dict[str, Any]:
     arrays: dict[str, Any] = {"present": np.bool_(False)}
     if slot.kind in ("convolution", "depthwise", "dense"):
         input_channels = walk.slots[parents[0]].channels
-        variant = variants.Variant("given", (1, 1), 1)
-        arrays |= _weights(slot, variant, ((0, 1), (0, 1)), np.ones(input_channels, bool), 1, 1)
+        kernel = slot.levels[-1].kernel if slot.levels else (1, 1)
+        variant = variants.Variant("given", kernel, 1)
+        arrays |= _weights(
+            slot, variant, ((0, kernel[0]), (0, kernel[1])), np.ones(input_channels, bool), 1, 1
+        )
     return arrays
 
 
@@ -223,6 +227,10 @@ def _window(
     old = slot.node.view
     if (view.strides, view.padding) != (old.strides, old.padding) or slot.windows is None:
         raise _no_variant(node, "its strides or padding were changed")
+    allowed = [level.kernel for level in slot.levels]
+    if variant.kernel not in allowed:
+        shown = ", ".join(str(list(kernel)) for kernel in allowed)
+        raise _no_variant(node, f"kernel {list(variant.kernel)}; the template has {shown}")
     found = []
     for axis, window in enumerate(slot.windows):
         kernel = variant.kernel[axis]
@@ -230,8 +238,6 @@ def _window(
         offset = window.before - templates.pad_before(
             size, kernel, window.stride, old.padding, axis
         )
-        if offset < 0 or offset + kernel > window.size:
-            raise _no_variant(node, f"kernel {list(variant.kernel)} does not fit the template")
         found.append((offset, kernel))
     return found[0], found[1]
 
@@ -253,9 +259,11 @@ def _weights(
         positions = 1 if pooled or above is None else above.rows * above.columns
         scale = operations.initial_scale(positions * inputs, slot.gain)
         return {"pooled": np.bool_(pooled), "scales": np.asarray([scale], np.float32)}
+    level = [one.kernel for one in slot.levels].index(variant.kernel)
+    place = {"window": np.asarray(window, np.int32), "level": np.int32(level)}
     if slot.kind == "depthwise":
         scale = operations.initial_scale(area, slot.gain)
-        return {"window": np.asarray(window, np.int32), "scales": np.asarray([scale], np.float32)}
+        return {**place, "scales": np.asarray([scale], np.float32)}
     branch = variant.operation
     if branch == "given" and groups > 1:
         branch = "grouped"
@@ -278,7 +286,7 @@ def _weights(
         scales["kernel"] = operations.initial_scale(area * inputs / groups, slot.gain)
     return {
         "branch": np.int32(templates.BRANCHES.index(branch)),
-        "window": np.asarray(window, np.int32),
+        **place,
         "groups": np.int32(groups),
         "counts": np.asarray([inputs, outputs], np.int32),
         "ranks": (np.cumsum(input_channels) - 1).astype(np.int32),

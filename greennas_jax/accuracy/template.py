@@ -60,6 +60,22 @@ class Window(NamedTuple):
     shifting: bool
 
 
+class Level(NamedTuple):
+    """A convolution at one of its kernel sizes.
+
+    Attributes:
+      kernel: Kernel height and width.
+      windows: Row and column windows of this kernel alone.
+      height: Largest height that the output then has.
+      width: Largest width.
+    """
+
+    kernel: tuple[int, int]
+    windows: tuple[Window, Window]
+    height: int
+    width: int
+
+
 class Slot(NamedTuple):
     """One given layer in the template.
 
@@ -70,6 +86,7 @@ class Slot(NamedTuple):
       columns: All widths, likewise.
       channels: Channels of its output.
       windows: Row and column windows of convolutions and pooling.
+      levels: A convolution's kernel sizes, the given one first.
       middle: Most channels between the layers of a bottleneck; 0 where none is possible.
       shortcut: For Elementwise the parent that is read when the sum is left out, else -1.
       gain: Variance gain of initial weights.
@@ -81,6 +98,7 @@ class Slot(NamedTuple):
     columns: Sizes
     channels: int
     windows: tuple[Window, Window] | None = None
+    levels: tuple[Level, ...] = ()
     middle: int = 0
     shortcut: int = -1
     gain: float = 1.0
@@ -136,9 +154,15 @@ class FixedSizeError(SpecError):
     """A layer of fixed size stands behind convolutions whose outputs grow as kernels shrink."""
 
 
-def kernel_choices(kernel: int) -> Sizes:
-    """Return the kernel sizes that a given one may shrink to: odd ones, and itself."""
-    return tuple(sorted({*range(1, kernel + 1, 2), kernel}))
+def kernel_choices(kernel: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """Return the kernels that a given one may shrink to, itself first, then falling odd sizes."""
+    found = [kernel]
+    for size in range(max(kernel) - 1 - max(kernel) % 2, 0, -2):
+        smaller = [min(side, size) for side in kernel]
+        pair = (smaller[0] - 1 + smaller[0] % 2, smaller[1] - 1 + smaller[1] % 2)
+        if pair not in found:
+            found.append(pair)
+    return tuple(found)
 
 
 def pad_before(size: int, kernel: int, stride: int, padding: Any, axis: int) -> int:
@@ -171,11 +195,17 @@ def _slide(
 
 
 def _windows(
-    view: Any, above: Slot, kernels: tuple[Sizes, ...]
+    view: Any, above: Slot, kernels: tuple[tuple[int, int], ...]
 ) -> tuple[tuple[Window, Window], Sizes, Sizes]:
-    row, rows = _slide(above.rows, kernels[0], view.strides[0], view.padding, 0)
-    column, columns = _slide(above.columns, kernels[1], view.strides[1], view.padding, 1)
+    heights, widths = (tuple({kernel[axis] for kernel in kernels}) for axis in (0, 1))
+    row, rows = _slide(above.rows, heights, view.strides[0], view.padding, 0)
+    column, columns = _slide(above.columns, widths, view.strides[1], view.padding, 1)
     return (row, column), rows, columns
+
+
+def _level(view: Any, above: Slot, kernel: tuple[int, int]) -> Level:
+    windows, rows, columns = _windows(view, above, (kernel,))
+    return Level(kernel, windows, rows[-1], columns[-1])
 
 
 def _convolution(
@@ -184,20 +214,22 @@ def _convolution(
     view = node.view
     if variants.is_dense_like(layer, node.inputs[0]):
         return Slot(node, "dense", (1,), (1,), view.out_channels, gain=gain)
-    kernels = tuple(
-        kernel_choices(kernel) if freedom.resizing or view.padding == "SAME" else (kernel,)
-        for kernel in view.kernel
-    )
+    kernels = (view.kernel,)
+    if freedom.resizing or view.padding == "SAME":
+        kernels = kernel_choices(view.kernel)
+    levels = tuple(_level(view, above, kernel) for kernel in kernels)
     windows, rows, columns = _windows(view, above, kernels)
     if node.inputs[0] == node.output and view.strides == (1, 1):
         # Left out, its readers read its parent, whose sizes list padding would not all reach.
         rows = tuple(sorted({*rows, *above.rows}))
         columns = tuple(sorted({*columns, *above.columns}))
     if variants.is_depthwise(layer, node.inputs[0]):
-        return Slot(node, "depthwise", rows, columns, above.channels, windows, gain=gain)
+        return Slot(node, "depthwise", rows, columns, above.channels, windows, levels, gain=gain)
     narrower = min(above.channels, view.out_channels)
     middle = min(narrower, 8 * math.ceil(narrower * freedom.middle / 8)) * (view.groups == 1)
-    return Slot(node, "convolution", rows, columns, view.out_channels, windows, middle, gain=gain)
+    return Slot(
+        node, "convolution", rows, columns, view.out_channels, windows, levels, middle, gain=gain
+    )
 
 
 def _deconvolution(node: graph.Node, above: Slot) -> Slot:
@@ -274,8 +306,7 @@ def _slot(
         case "pool" if covers_input(node):
             return Slot(node, "global_pool", (1,), (1,), first.channels)
         case "pool":
-            kernels = ((node.view.kernel[0],), (node.view.kernel[1],))
-            windows, rows, columns = _windows(node.view, first, kernels)
+            windows, rows, columns = _windows(node.view, first, (node.view.kernel,))
             return Slot(node, kind, rows, columns, first.channels, windows)
         case "concatenate" | "elementwise":
             return _joined(node, above, ancestors)
