@@ -64,7 +64,10 @@ def test_smaller_kernel_sits_at_its_own_padding():
         (lambda g: _changed(g, "conv1", activation_fn="tanh"), "'conv1'.*activation tanh"),
         (lambda g: _changed(g, "conv1", use_bias=False), "'conv1'.*its bias"),
         (lambda g: _changed(g, "conv1", normalizer_fn="batch_norm"), "'conv1'.*normaliser"),
-        (lambda g: _changed(g, "conv1", filter=[5, 5, 1, 4]), "'conv1'.*kernel .5, 5. does not"),
+        (
+            lambda g: _changed(g, "conv1", filter=[5, 5, 1, 4]),
+            "'conv1'.*kernel .5, 5.; the template has .3, 3., .1, 1.",
+        ),
         (lambda g: _changed(g, "conv2", padding="SAME"), "'conv2'.*strides or padding"),
         (lambda g: _changed(g, "pool1", ksize=[1, 1, 1, 1]), "'pool1'.*instead of"),
         (lambda g: _changed(g, "fc1", num_outputs=13), "'fc1'.*does not fit"),
