@@ -115,7 +115,7 @@ def _taught(scene: Scene, config: PipelineConfig, folder: pathlib.Path, say: Say
         scene.prepared,
         config,
         lambda step, prediction, negative: say(
-            f"embedding: step {step} of {config.training.steps}, prediction error "
+            f"embedding: step {step}, prediction error "
             f"{prediction:.4f}, negative log-likelihood {negative:.4f}"
         ),
     )

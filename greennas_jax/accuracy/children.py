@@ -26,7 +26,7 @@ class Children:
       given: The given network.
       template: Its template.
       recipe: How every child is trained.
-      images: Training and validation split, on every device.
+      images: Training and validation images, on every device; their split is the first fold.
       run: Executes the trainings.
       size: Children in one call of the compiled program.
       devices: Devices that they are spread over.
@@ -103,7 +103,7 @@ class Children:
         )
         outcome = jax.device_get(self.program(self.images, many))
         back = np.argsort(order)
-        per_epoch = training.steps_per_epoch(self.recipe, self.images.train_images.shape[0])
+        per_epoch = training.steps_per_epoch(self.recipe, self.images.train.shape[0])
         return [trial(outcome, int(back[index]), per_epoch) for index in range(count)]
 
 
@@ -157,7 +157,7 @@ def make(
 
     Args:
       given: The network whose variants will be evaluated.
-      data: Its training and validation split are used, its test split is not.
+      data: Its training and validation images are used, its test images are not.
       recipe: How every child is trained.
       run: How trainings are executed; by default what suits this machine.
       freedom: What variants may do that makes the template larger; by default all that spaces
@@ -176,8 +176,8 @@ def make(
             f"and {data.classes} classes"
         )
     over = execution.mesh()
-    images = training.Images(
-        data.train_images, data.train_labels, data.validation_images, data.validation_labels
+    images = training.joined(
+        (data.train_images, data.train_labels), (data.validation_images, data.validation_labels)
     )
 
     def train_one(images: training.Images, one: Any) -> training.Outcome:

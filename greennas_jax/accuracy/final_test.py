@@ -149,7 +149,9 @@ def compare(
         raise SpecError(f"networks '{given.name}' and '{found.name}' read different inputs")
     over = execution.mesh()
     images = execution.replicate(
-        training.Images(data.train_images, data.train_labels, data.test_images, data.test_labels),
+        training.joined(
+            (data.train_images, data.train_labels), (data.test_images, data.test_labels)
+        ),
         over,
     )
     per_device = -(-len(config.seeds) // over.size)

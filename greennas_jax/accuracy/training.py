@@ -1,6 +1,6 @@
 """One child's training as a pure function: recipe, early stopping, evaluation.
 
-Shapes: N training images, V validation images, B batch, S checks (the last at the end).
+Shapes: K images, N of them trained on, V held out, B batch, S checks (the last at the end).
 """
 
 import dataclasses
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from greennas_jax.accuracy import forward, initial, live
@@ -60,12 +61,49 @@ Array = Any  # numpy.ndarray on the host, jax.Array on devices
 
 
 class Images(NamedTuple):
-    """Arrays of a data set's training and evaluation split."""
+    """Images, and which of them are trained on and which held out.
 
-    train_images: Array
-    train_labels: Array
-    held_images: Array
-    held_labels: Array
+    Attributes:
+      images: float32 [K, ...].
+      labels: int32 [K].
+      train: int32 [N], indices.
+      held: int32 [V], indices.
+    """
+
+    images: Array
+    labels: Array
+    train: Array
+    held: Array
+
+
+def joined(train: tuple[Array, Array], held: tuple[Array, Array]) -> Images:
+    """Return two splits, each (images, labels), as one set of images."""
+    count, others = len(train[1]), len(held[1])
+    return Images(
+        np.concatenate([train[0], held[0]]),
+        np.concatenate([train[1], held[1]]),
+        np.arange(count, dtype=np.int32),
+        np.arange(count, count + others, dtype=np.int32),
+    )
+
+
+def folds(images: Images) -> int:
+    """Return into how many parts of V the images fall; a remainder is always trained on."""
+    return max(len(images.labels) // len(images.held), 1)
+
+
+def folded(images: Images, fold: Array) -> Images:
+    """Return the images with another part held out, as large as the first.
+
+    Args:
+      images: Their split is fold 0.
+      fold: From 0 to `folds`; each image is held out in one fold at most.
+    """
+    start = fold * images.held.shape[0]
+    count = images.labels.shape[0]
+    return images._replace(
+        train=(images.train - start) % count, held=(images.held - start) % count
+    )
 
 
 class Outcome(NamedTuple):
@@ -144,26 +182,26 @@ def correct(logits: jax.Array, labels: jax.Array) -> jax.Array:
 EVALUATION_BATCH = {"im2col": 32, "lax": 256}
 
 
-def accuracy(predict: Any, images: jax.Array, labels: jax.Array, batch_size: int) -> jax.Array:
-    """Return the share of images that are classified right, in batches of bounded size.
+def accuracy(predict: Any, images: Images, batch_size: int) -> jax.Array:
+    """Return the share of the held-out images that are classified right.
 
     Args:
-      predict: Images [n, H, W, C] -> logits [n, classes].
-      images: float32 [V, H, W, C].
-      labels: int32 [V].
+      predict: Images [n, ...] -> logits [n, classes].
+      images: All images.
       batch_size: Images at a time.
     """
-    size = min(batch_size, images.shape[0])
-    count = -(-images.shape[0] // size)
-    fill = count * size - images.shape[0]
-    padded = jnp.pad(images, ((0, fill), *((0, 0),) * (images.ndim - 1)))
-    # No logit is the largest at label -1, so that the fill never counts.
-    answers = jnp.pad(labels, (0, fill), constant_values=-1)
-    hits = jax.lax.map(
-        lambda part: correct(predict(part[0]), part[1]).sum(),
-        (padded.reshape(count, size, *images.shape[1:]), answers.reshape(count, size)),
-    )
-    return hits.sum() / images.shape[0]
+    total = images.held.shape[0]
+    size = min(batch_size, total)
+    count = -(-total // size)
+    chosen = jnp.pad(images.held, (0, count * size - total)).reshape(count, size)
+    counted = (jnp.arange(count * size) < total).reshape(count, size)
+
+    def hits(part: tuple[jax.Array, jax.Array]) -> jax.Array:
+        rows, counted = part
+        right = correct(predict(images.images[rows]), images.labels[rows])
+        return jnp.where(counted, right, 0.0).sum()
+
+    return jax.lax.map(hits, (chosen, counted)).sum() / total
 
 
 class _State(NamedTuple):
@@ -190,7 +228,7 @@ def train(
       trainable: Pytree of parameters.
       statistics: Pytree of batch statistics.
       recipe: The recipe (static).
-      images: Training and held-out images.
+      images: All images and their split.
       key: Typed random key of batches and dropout.
       thresholds: float32 [S - 1]; a child below is stopped at that check.
       active: Whether to train at all; an inactive child takes no step.
@@ -200,24 +238,24 @@ def train(
       The outcome, the trained parameters and their statistics.
     """
     images = jax.tree.map(jnp.asarray, images)
-    count = images.train_images.shape[0]
+    count = images.train.shape[0]
     order_key, dropout_key = jax.random.split(key)
     order = batches(recipe, count, order_key)
     ends = jnp.asarray(check_steps(recipe, count))
     update = optimizer(recipe, count)
 
     def step(index: jax.Array, state: _State) -> _State:
-        chosen = order[index]
+        chosen = images.train[order[index]]
 
         def objective(trainable: Any) -> tuple[jax.Array, Any]:
             logits, statistics = apply(
                 trainable,
                 state.statistics,
-                images.train_images[chosen],
+                images.images[chosen],
                 True,
                 jax.random.fold_in(dropout_key, index),
             )
-            return loss(logits, images.train_labels[chosen]), statistics
+            return loss(logits, images.labels[chosen]), statistics
 
         gradients, statistics = jax.grad(objective, has_aux=True)(state.trainable)
         changes, momenta = update.update(gradients, state.momenta)
@@ -230,7 +268,7 @@ def train(
         def predict(part: jax.Array) -> jax.Array:
             return apply(state.trainable, state.statistics, part, False, None)[0]
 
-        found = accuracy(predict, images.held_images, images.held_labels, evaluation_batch)
+        found = accuracy(predict, images, evaluation_batch)
         bar = jnp.append(thresholds, -jnp.inf)[check]
         return check + 1, found < bar, curve.at[check].set(found), ends[check], state
 
@@ -255,15 +293,18 @@ def train_child(
     thresholds: jax.Array,
     active: jax.Array,
 ) -> Outcome:
-    """Train one child of the template from its own initial weights.
+    """Train one child of the template from its own initial weights, on its own fold.
+
+    Consecutive seeds hold out different images (k-fold cross-validation), so that the mean over
+    them knows every image and no few of them decide.
 
     Args:
       template: The plan (static).
       recipe: The recipe (static).
       method: How convolutions are computed (static).
-      images: Training and held-out images.
+      images: All images; their split is fold 0.
       child: Arrays of the variant.
-      seed: uint32; decides initial weights, batches and dropout, and nothing else does.
+      seed: uint32; decides the fold, initial weights, batches and dropout; nothing else does.
       thresholds: float32 [S - 1].
       active: Whether to train at all.
     """
@@ -279,7 +320,7 @@ def train_child(
         parameters,
         initial.statistics(template),
         recipe,
-        images,
+        folded(images, (seed % folds(images)).astype(jnp.int32)),
         train_key,
         thresholds,
         active,

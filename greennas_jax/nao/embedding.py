@@ -18,6 +18,7 @@ from greennas_jax.nao.training import Pool, TrainingConfig
 from greennas_jax.spaces import factors as cost_factors
 
 HELD_OUT = 1024
+CHECKED = 1024
 
 
 class Embedding(NamedTuple):
@@ -60,7 +61,7 @@ def teach(
     seed: int,
     model_config: ModelConfig,
     config: TrainingConfig,
-    progress: Callable[[int, float, float], None] | None = None,
+    progress: training.Progress | None = None,
     restore: Callable[[Model], Model] | None = None,
 ) -> Embedding:
     """Train the embedding of a space.
@@ -77,17 +78,17 @@ def teach(
         nothing is then trained.
     """
     rng = np.random.default_rng([seed, 1])
-    tokens = np.asarray(space.sample(rng, config.pool + HELD_OUT), np.int32)
+    tokens = np.asarray(space.sample(rng, config.pool + HELD_OUT + CHECKED), np.int32)
     values, scale = training.standardise(targets(space, costs, tokens))
     create_key, train_key = jax.random.split(jax.random.key(seed))
     rules = grammar.from_space(space, values.shape[1])
-    pool, held = (
+    held, checked, pool = (
         Pool(jnp.asarray(tokens[rows]), jnp.asarray(values[rows]))
-        for rows in (slice(HELD_OUT, None), slice(HELD_OUT))
+        for rows in np.split(np.arange(len(tokens)), (HELD_OUT, HELD_OUT + CHECKED))
     )
     model = models.create(rules, model_config, create_key)
     if restore is None:
-        model = training.pretrain(model, pool, train_key, config, progress)
+        model = training.pretrain(model, pool, checked.tokens, train_key, config, progress)
     else:
         model = restore(model)
     first = values.shape[1] - len(terms)

@@ -9,6 +9,7 @@ Shapes: N pool, B batch, T tokens, V vocabulary, S steps, D embedding width, O o
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -19,6 +20,8 @@ import optax
 from greennas_jax.nao import encoder
 from greennas_jax.nao import model as models
 from greennas_jax.nao.model import Model
+
+Progress = Callable[[int, float, float], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,9 @@ class TrainingConfig:
       learning_rate: Peak of a cosine schedule with warm-up.
       prediction_weight: w of the loss.
       smoothing: Standard deviation of the noise on a unit vector, over all its components.
+      fidelity: Share of unseen strings that the decoder must reproduce; short of it the schedule
+        is run again (warm restarts, Loshchilov and Hutter 2017).
+      runs: Most runs of the schedule.
     """
 
     pool: int = 16384
@@ -40,12 +46,16 @@ class TrainingConfig:
     learning_rate: float = 4e-3
     prediction_weight: float = 0.8
     smoothing: float = 0.3
+    fidelity: float = 0.997
+    runs: int = 3
 
     def __post_init__(self):
         if not 0 <= self.prediction_weight <= 1:
             raise ValueError(f"prediction_weight is {self.prediction_weight}; allowed: 0 to 1")
-        if min(self.pool, self.steps, self.batch) < 1:
-            raise ValueError("pool, steps and batch must be positive")
+        if not 0 <= self.fidelity <= 1:
+            raise ValueError(f"fidelity is {self.fidelity}; allowed: 0 to 1")
+        if min(self.pool, self.steps, self.batch, self.runs) < 1:
+            raise ValueError("pool, steps, batch and runs must be positive")
 
 
 class Pool(NamedTuple):
@@ -118,28 +128,40 @@ def _train(model, state, pool, key, first, *, config: TrainingConfig, steps: int
     return model, state, jax.tree.map(lambda x: x[-steps // 2 :].mean(), parts)
 
 
-def pretrain(model, pool: Pool, key: jax.Array, config: TrainingConfig, progress=None):
-    """Train the model on a pool.
+def pretrain(
+    model: Model,
+    pool: Pool,
+    checked: jax.Array,
+    key: jax.Array,
+    config: TrainingConfig,
+    progress: Progress | None = None,
+) -> Model:
+    """Train the model on a pool until the decoder reproduces strings outside it.
 
     Args:
       model: A fresh model.
       pool: Architectures with standardised targets.
-      key: Random key; step i draws from `fold_in(key, i)`.
+      checked: int32 [n, T], strings that decide whether the schedule is run again.
+      key: Random key; step i of run r draws from `fold_in(fold_in(key, r), i)`.
       config: How to train.
       progress: Called with (steps done, prediction error, negative log-likelihood) where given.
 
     Returns:
       The trained model.
     """
-    state = optimiser(config).init(model)
     chunk = max(config.steps // 10, 1)
-    for first in range(0, config.steps, chunk):
-        steps = min(chunk, config.steps - first)
-        model, state, parts = _train(
-            model, state, pool, key, jnp.asarray(first), config=config, steps=steps
-        )
-        if progress is not None:
-            progress(first + steps, float(parts[0]), float(parts[1]))
+    for run in range(config.runs):
+        state = optimiser(config).init(model)
+        own = jax.random.fold_in(key, run)
+        for first in range(0, config.steps, chunk):
+            steps = min(chunk, config.steps - first)
+            model, state, parts = _train(
+                model, state, pool, own, jnp.asarray(first), config=config, steps=steps
+            )
+            if progress is not None:
+                progress(run * config.steps + first + steps, float(parts[0]), float(parts[1]))
+        if exact_match(model, checked) >= config.fidelity:
+            break
     return model
 
 
@@ -156,6 +178,12 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.corrcoef(first, second)[0, 1])
 
 
+def exact_match(model: Model, tokens: jax.Array) -> float:
+    """Return the share of tokens [n, T] that the decoder reproduces exactly."""
+    _, decoded = predict(model, tokens)
+    return float(np.mean(np.all(np.asarray(decoded) == np.asarray(tokens), axis=1)))
+
+
 def held_out(model: Model, pool: Pool, costs: int) -> dict[str, float]:
     """Return decoder exact match and the worst cost head's rank correlation on unseen strings.
 
@@ -164,8 +192,6 @@ def held_out(model: Model, pool: Pool, costs: int) -> dict[str, float]:
       pool: Architectures the training did not see.
       costs: How many of the last targets are costs.
     """
-    outputs, decoded = predict(model, pool.tokens)
-    exact = np.mean(np.all(np.asarray(decoded) == np.asarray(pool.tokens), axis=1))
-    outputs, targets = np.asarray(outputs), np.asarray(pool.targets)
+    outputs, targets = np.asarray(predict(model, pool.tokens)[0]), np.asarray(pool.targets)
     ranks = [spearman(outputs[:, -i], targets[:, -i]) for i in range(1, costs + 1)]
-    return {"exact_match": float(exact), "cost_spearman": min(ranks)}
+    return {"exact_match": exact_match(model, pool.tokens), "cost_spearman": min(ranks)}

@@ -18,7 +18,7 @@ def images():
     points = rng.normal(0, 0.3, (100, 1, 1, 2)) + (2 * labels - 1)[:, None, None, None]
     points = points.astype(np.float32)
     labels = labels.astype(np.int32)
-    return training.Images(points[:70], labels[:70], points[70:], labels[70:])
+    return training.joined((points[:70], labels[:70]), (points[70:], labels[70:]))
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,18 @@ def train(images):
         )
 
     return train
+
+
+def test_folds_hold_each_image_out_once(images):
+    assert training.folds(images) == 3
+    held = []
+    for fold in range(3):
+        part = training.folded(images, jnp.asarray(fold))
+        assert sorted([*part.train.tolist(), *part.held.tolist()]) == list(range(100))
+        held += part.held.tolist()
+    assert part.held.shape == (30,)
+    assert sorted(held) == list(range(10, 100))
+    np.testing.assert_array_equal(training.folded(images, jnp.asarray(0)).held, images.held)
 
 
 def test_training_learns_and_reports_every_check(train):
@@ -72,15 +84,16 @@ def test_each_epoch_shows_every_image_at_most_once_in_its_own_order():
 
 
 def test_accuracy_is_a_mean_over_all_images_whatever_the_batch():
-    logits = jax.random.normal(jax.random.key(0), (29, 1, 1, 4))
-    labels = jax.random.randint(jax.random.key(1), (29,), 0, 4)
-    expected = np.mean(np.asarray(logits)[:, 0, 0].argmax(-1) == np.asarray(labels))
+    logits = np.asarray(jax.random.normal(jax.random.key(0), (34, 1, 1, 4)))
+    labels = np.asarray(jax.random.randint(jax.random.key(1), (34,), 0, 4))
+    expected = np.mean(logits[5:, 0, 0].argmax(-1) == labels[5:])
+    images = training.joined((logits[:5], labels[:5]), (logits[5:], labels[5:]))
 
     def predict(images):
         return images[:, 0, 0]
 
     for size in (1, 8, 29, 100):
-        found = jax.jit(training.accuracy, static_argnums=(0, 3))(predict, logits, labels, size)
+        found = jax.jit(training.accuracy, static_argnums=(0, 2))(predict, images, size)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 

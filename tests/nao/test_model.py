@@ -102,7 +102,7 @@ def test_pretraining_reproduces_strings_and_ranks_costs(kind):
     config = TrainingConfig(steps=400, batch=64)
     untrained = small_model(kind)
     before = training.held_out(untrained, held, 1)
-    model = training.pretrain(untrained, pool, jax.random.key(1), config)
+    model = training.pretrain(untrained, pool, pool.tokens[:256], jax.random.key(1), config)
     after = training.held_out(model, held, 1)
     assert before["exact_match"] < 0.05
     assert after["exact_match"] >= 0.99
@@ -112,11 +112,24 @@ def test_pretraining_reproduces_strings_and_ranks_costs(kind):
 def test_training_is_the_same_for_the_same_key():
     tokens = synthetic.sample(np.random.default_rng(0), 64)
     pool = Pool(jnp.asarray(tokens), jnp.zeros((64, synthetic.RULES_OUTPUTS)))
-    config = TrainingConfig(steps=20, batch=8)
+    config = TrainingConfig(steps=20, batch=8, runs=2)
     first, second = (
-        training.pretrain(small_model(), pool, jax.random.key(1), config) for _ in range(2)
+        training.pretrain(small_model(), pool, pool.tokens, jax.random.key(1), config)
+        for _ in range(2)
     )
     chex.assert_trees_all_equal(jax.tree.leaves(first), jax.tree.leaves(second))
+
+
+@pytest.mark.parametrize(("fidelity", "steps"), [(0.0, 20), (1.0, 60)])
+def test_schedule_is_run_again_until_strings_are_reproduced(fidelity, steps):
+    tokens = synthetic.sample(np.random.default_rng(0), 64)
+    pool = Pool(jnp.asarray(tokens), jnp.zeros((64, synthetic.RULES_OUTPUTS)))
+    config = TrainingConfig(steps=20, batch=8, fidelity=fidelity, runs=3)
+    done = []
+    training.pretrain(
+        small_model(), pool, pool.tokens, jax.random.key(1), config, lambda *at: done.append(at[0])
+    )
+    assert done[-1] == steps
 
 
 def test_loss_of_a_uniform_decoder_is_the_log_of_the_choices():

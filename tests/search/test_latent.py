@@ -153,9 +153,7 @@ def test_cost_only_search_on_real_chains(name):
         noise=0.0,
         deterministic=True,
     )
-    found = embedding.teach(
-        space, costs, ("energy", "time"), 0, ModelConfig(), TrainingConfig(pool=8192, steps=400)
-    )
+    found = embedding.teach(space, costs, ("energy", "time"), 0, ModelConfig(), TrainingConfig())
     assert found.quality["exact_match"] >= 0.99
     assert found.quality["cost_spearman"] >= 0.98
     _, best = exact.cheapest(problem.costs, {"energy": 1.0})
