@@ -36,6 +36,7 @@ _DROP = flags.DEFINE_float(
 _SEED = flags.DEFINE_integer("seed", None, "Seed of every random choice (default 0).")
 _MODE = flags.DEFINE_enum("mode", None, MODES, "What is costed (default inference).")
 _BATCH = flags.DEFINE_integer("batch_size", None, "Batch size; default the text's.", lower_bound=1)
+_STRICT = flags.DEFINE_bool("strict", False, "Refuse layer types that are not known.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
 _CONFIG = config_flags.DEFINE_config_file(
     "config", "configs/optimize.py", "Configuration; override as --config.search.queries=64."
@@ -58,7 +59,7 @@ def _config() -> pipeline.PipelineConfig:
 def main() -> None:
     """Take one network through the nine steps."""
     config = _config()
-    network = paleo_json.load(_SPEC.value)
+    network = paleo_json.load(_SPEC.value, strict=_STRICT.value)
     request = journey.Request(
         network=network,
         device=devices.load(_DEVICE.value),

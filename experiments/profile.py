@@ -11,7 +11,6 @@ from greennas_jax.costs import devices, profile_text, settings
 from greennas_jax.costs import profile as cost_profile
 from greennas_jax.report import files
 from greennas_jax.spec import paleo_json
-from greennas_jax.spec.network import Network, SpecError
 
 _SPEC = flags.DEFINE_string("spec", None, "The network, a file in Paleo's JSON.", required=True)
 _DEVICE = flags.DEFINE_string(
@@ -43,16 +42,6 @@ _SUMMARY = flags.DEFINE_bool("summary", False, "Print the totals only.")
 _JSON = flags.DEFINE_string("json", None, "Write the profile into this file.")
 
 
-def _refuse_unknown(network: Network) -> None:
-    unknown = paleo_json.unknown_types(network)
-    if unknown:
-        kind, names = next(iter(unknown.items()))
-        raise SpecError(
-            f"{_SPEC.value}: layer '{names[0]}' has type '{kind}', which is not known; leave "
-            "--strict out to cost it as one read and one write of its tensor"
-        )
-
-
 def main() -> None:
     """Profile the network that the flags name."""
     chosen = settings.CostSettings(
@@ -64,9 +53,7 @@ def main() -> None:
         power=_POWER.value,
     )
     device = devices.load(_DEVICE.value)
-    network = paleo_json.load(_SPEC.value)
-    if _STRICT.value:
-        _refuse_unknown(network)
+    network = paleo_json.load(_SPEC.value, strict=_STRICT.value)
     result = cost_profile.profile(network, device, chosen, _BATCH_SIZE.value)
     if _JSON.value:
         files.write_json(_JSON.value, result)

@@ -135,7 +135,7 @@ def search(scene: Scene, config: PipelineConfig, folder: pathlib.Path, say: Say)
     """Teach the embedding, search in it, and choose the winner."""
     log = checkpoints.TrialLog(folder / "checkpoints" / "trials.jsonl")
 
-    taught = _taught(scene, config, folder, say) if config.algorithm == "latent" else None
+    taught = _taught(scene, config, folder, say) if config.search.algorithm == "latent" else None
     say("the given network is trained")
     problem, archive = pipeline.pose(
         scene.prepared,
@@ -149,9 +149,10 @@ def search(scene: Scene, config: PipelineConfig, folder: pathlib.Path, say: Say)
         last = archive.queries[-1]
         done = sum(query.kind == last.kind for query in archive.queries)
         whole = (
-            config.loop.queries
+            config.search.queries
             if last.kind == "search"
-            else "at most " + str(config.loop.rounds * config.loop.leaders * config.loop.repeats)
+            else "at most "
+            + str(config.search.rounds * config.search.leaders * config.search.repeats)
         )
         say(f"{last.kind}: {done} of {whole}")
 

@@ -20,10 +20,10 @@ from greennas_jax.nao.embedding import Embedding
 from greennas_jax.nao.latent_search import LatentConfig
 from greennas_jax.nao.model import Model, ModelConfig
 from greennas_jax.nao.training import TrainingConfig
-from greennas_jax.search import additive, evolution, latent, loop, random_search
+from greennas_jax.search import additive, blocks, evolution, latent, loop, random_search
 from greennas_jax.search import problem as problems
 from greennas_jax.search.archive import Archive
-from greennas_jax.search.loop import LoopConfig
+from greennas_jax.search.loop import SearchConfig
 from greennas_jax.search.problem import Algorithm, Problem, Verdict
 from greennas_jax.spaces import edits
 from greennas_jax.spaces import factors as cost_factors
@@ -31,7 +31,6 @@ from greennas_jax.spaces.edits import EditsConfig, EditSpace
 from greennas_jax.spec.network import Network
 
 TERMS = ("energy", "time", "memory", "parameters")
-ALGORITHMS = ("latent", "additive", "evolution", "random")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,18 +39,18 @@ class PipelineConfig:
 
     Attributes:
       objective: The cost term to lower, one of TERMS.
-      algorithm: One of ALGORITHMS.
       seed: Of every random choice of the search.
       max_accuracy_drop: Accuracy that may be lost, a fraction of 1 (0.01 is one point).
       proxy_tolerance: Relative drop of a training-free score that may be lost.
       proxy_images: Random images that a training-free score is taken on.
-      baseline_seeds: Trainings of the given network that set the guard.
+      baseline_seeds: Trainings of the given network that set the guard, and tell which folds are
+        hard.
       settings: What is costed.
       space: Which edits are offered.
       model: Sizes of the embedding's networks.
       training: How the embedding is trained.
       latent: How the embedding is searched.
-      loop: Budget and confirmation.
+      search: Algorithm, budget and confirmation.
       recipe: How children are trained in the search, and with more epochs in the final test.
       final_seeds: Fresh trainings of each network in the final test.
       final_epochs: Epochs of each.
@@ -60,30 +59,25 @@ class PipelineConfig:
     """
 
     objective: str = "energy"
-    algorithm: str = "latent"
     seed: int = 0
     max_accuracy_drop: float = 0.01
     proxy_tolerance: float = 0.15
     proxy_images: int = 8
-    baseline_seeds: int = 8
+    baseline_seeds: int = 16
     settings: CostSettings = CostSettings()
     space: EditsConfig = EditsConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     latent: LatentConfig = LatentConfig()
-    loop: LoopConfig = LoopConfig()
+    search: SearchConfig = SearchConfig()
     recipe: Recipe = Recipe()
     final_seeds: int = 8
     final_epochs: int = 16
     verdict_confidence: float = 1.0
 
     def __post_init__(self):
-        for name, value, allowed in (
-            ("objective", self.objective, TERMS),
-            ("algorithm", self.algorithm, ALGORITHMS),
-        ):
-            if value not in allowed:
-                raise ValueError(f"{name} is {value!r}; allowed: {', '.join(allowed)}")
+        if self.objective not in TERMS:
+            raise ValueError(f"objective is {self.objective!r}; allowed: {', '.join(TERMS)}")
         for name in ("max_accuracy_drop", "proxy_tolerance"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: from 0, below 1")
@@ -170,8 +164,18 @@ def pose(
     """
     proxy = oracle.kind == "proxy"
     seeds = list(range(1 if proxy else config.baseline_seeds))
-    trials = oracle.baseline([seed_of(config, seed) for seed in seeds])
-    baseline = np.asarray([float(trial.accuracy) for trial in trials])
+    own = [seed_of(config, seed) for seed in seeds]
+    trials = oracle.baseline(own)
+    found = np.asarray([float(trial.accuracy) for trial in trials])
+    common = blocks.estimate(found, np.asarray([oracle.block(seed) for seed in own]))
+
+    def fair(trials: Sequence[Any], seeds: Sequence[int]) -> list[Any]:
+        return [
+            trial._replace(accuracy=common.without(float(trial.accuracy), oracle.block(seed)))
+            for trial, seed in zip(trials, seeds, strict=True)
+        ]
+
+    baseline = np.asarray([trial.accuracy for trial in fair(trials, own)])
     taught = oracle.after_baseline(trials)
 
     def by_oracle(tokens: np.ndarray, seeds: Sequence[int]):
@@ -180,21 +184,21 @@ def pose(
     def of_run(tokens: np.ndarray, seeds: Sequence[int]):
         # A proxy compares networks under one draw of weights.
         chosen = [seed_of(config, 0 if proxy else seed) for seed in seeds]
-        return remember(by_oracle, tokens, chosen) if remember else by_oracle(tokens, chosen)
+        found = remember(by_oracle, tokens, chosen) if remember else by_oracle(tokens, chosen)
+        return fair(found, chosen)
 
     allowed = config.proxy_tolerance if proxy else config.max_accuracy_drop
-    noise = float(baseline.std(ddof=1)) if len(baseline) > 1 else 0.0
     problem = Problem(
         space=prepared.space,
         costs=prepared.objective,
         evaluate=of_run,
         threshold=float(baseline.mean()) - allowed,
         baseline=baseline,
-        noise=noise,
+        noise=common.noise,
         verdict=Verdict(config.final_seeds, config.verdict_confidence),
         deterministic=proxy,
     )
-    problem = loop.with_margin(problem, config.loop)
+    problem = loop.with_margin(problem, config.search)
     return problem, problems.start(problem, seeds)
 
 
@@ -206,11 +210,11 @@ def algorithm_for(problem: Problem, config: PipelineConfig, taught: Embedding | 
       config: The run.
       taught: The embedding; needed by `latent` alone.
     """
-    if config.algorithm == "random":
+    if config.search.algorithm == "random":
         return random_search.RandomSearch(problem)
-    if config.algorithm == "evolution":
+    if config.search.algorithm == "evolution":
         return evolution.Evolution(problem)
-    if config.algorithm == "additive":
+    if config.search.algorithm == "additive":
         return additive.AdditiveSolver(problem)
     if taught is None:
         raise ValueError("algorithm 'latent' needs a taught embedding")
@@ -219,7 +223,7 @@ def algorithm_for(problem: Problem, config: PipelineConfig, taught: Embedding | 
         model=taught.model,
         head=taught.heads[config.objective],
         distance=taught.distance,
-        labels=1 + config.loop.queries,
+        labels=1 + config.search.queries,
         config=config.latent,
     )
 
@@ -247,7 +251,7 @@ def solve(
 ) -> Solution:
     """Search, train the leaders again, and choose the winner."""
     rng = np.random.default_rng([config.seed, 2])
-    archive = loop.search(problem, algorithm, archive, rng, config.loop, progress)
-    archive = loop.confirm(problem, algorithm, archive, config.loop, progress)
-    tokens = loop.winner(problem, archive, config.loop)
+    archive = loop.search(problem, algorithm, archive, rng, config.search, progress)
+    archive = loop.confirm(problem, algorithm, archive, config.search, progress)
+    tokens = loop.winner(problem, archive, config.search)
     return Solution(tokens, problem.space.decode(tokens), archive)

@@ -169,7 +169,7 @@ def search_part(
     judged = archive if problem.deterministic else loop.confirmed(archive)
     summary = archives.summarise(judged, problem.noise)
     return {
-        "algorithm": config.algorithm,
+        "algorithm": config.search.algorithm,
         "queries": counts["search"],
         "trainings": counts,
         "confirmed_architectures": len(summary.cost) - 1,

@@ -63,6 +63,10 @@ class Children:
         """
         return self._train(networks, seeds, self.thresholds)
 
+    def block(self, seed: int) -> int:
+        """Return the fold that a seed holds out."""
+        return seed % training.folds(self.images)
+
     def baseline(self, seeds: Sequence[int]) -> list[oracle.Trial]:
         """Train the given network from each seed, to the end."""
         return self._train([self.given] * len(seeds), seeds, ())

@@ -41,6 +41,10 @@ class Oracle(Protocol):
         """Return one trial per network, each under its own seed."""
         ...
 
+    def block(self, seed: int) -> int:
+        """Return what the trainings of a seed are judged on; those of one block share it."""
+        ...
+
     def baseline(self, seeds: Sequence[int]) -> list[Trial]:
         """Return one trial of the given network per seed, never stopped early."""
         ...

@@ -88,6 +88,10 @@ class Proxies:
                     self.progress(1)
         return [trials[index] for index in range(len(found))]
 
+    def block(self, seed: int) -> int:
+        """Return 0: scores share all they are judged on."""
+        return 0
+
     def baseline(self, seeds: Sequence[int]) -> list[oracle.Trial]:
         """Return the given network's scores: 1 for every seed."""
         oracle.check_seeds(len(seeds), seeds)

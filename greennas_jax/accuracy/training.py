@@ -20,13 +20,16 @@ from greennas_jax.accuracy import template as templates
 class Recipe:
     """How every network, given or found, is trained.
 
-    Adam (Kingma and Ba 2015) with a linear warm-up and a linear decay to zero.
+    Adam (Kingma and Ba 2015) with a linear warm-up and a linear decay to zero, gradients clipped
+    (Pascanu et al. 2013), labels smoothed (Szegedy et al. 2016).
 
     Attributes:
       epochs: Passes over the training images.
       batch_size: Images per step.
       learning_rate: Largest learning rate.
       warmup: Share of the steps in which the learning rate rises.
+      clipping: Largest global norm of a gradient.
+      label_smoothing: Share of a label that is spread over all classes.
       beta1: Decay of the first moment.
       beta2: Decay of the second moment.
       checks: Shares of the steps after which validation accuracy may stop a child.
@@ -34,9 +37,11 @@ class Recipe:
     """
 
     epochs: int = 8
-    batch_size: int = 32
-    learning_rate: float = 6e-3
+    batch_size: int = 16
+    learning_rate: float = 1e-2
     warmup: float = 0.1
+    clipping: float = 1.0
+    label_smoothing: float = 0.1
     beta1: float = 0.9
     beta2: float = 0.99
     checks: tuple[float, ...] = (0.25, 0.5, 0.75)
@@ -47,8 +52,11 @@ class Recipe:
             raise ValueError(f"epochs {self.epochs}, batch_size {self.batch_size}; both from 1")
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate is {self.learning_rate}; a number above 0 is needed")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup is {self.warmup}; from 0 to below 1 is needed")
+        if not 0 < self.clipping <= math.inf:
+            raise ValueError(f"clipping is {self.clipping}; a number above 0 is needed")
+        for name in ("warmup", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; from 0 to below 1 is needed")
         if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
             raise ValueError(f"beta1 {self.beta1}, beta2 {self.beta2}; from 0 to below 1 needed")
         if len(self.checks) != len(self.margins) or list(self.checks) != sorted(self.checks):
@@ -101,9 +109,7 @@ def folded(images: Images, fold: Array) -> Images:
     """
     start = fold * images.held.shape[0]
     count = images.labels.shape[0]
-    return images._replace(
-        train=(images.train - start) % count, held=(images.held - start) % count
-    )
+    return images._replace(train=(images.train - start) % count, held=(images.held - start) % count)
 
 
 class Outcome(NamedTuple):
@@ -134,7 +140,7 @@ def check_steps(recipe: Recipe, images: int) -> tuple[int, ...]:
 
 
 def optimizer(recipe: Recipe, images: int) -> optax.GradientTransformation:
-    """Return Adam with the recipe's schedule for a number of training images."""
+    """Return clipping and Adam with the recipe's schedule for a number of training images."""
     total = recipe.epochs * steps_per_epoch(recipe, images)
     rising = max(1, round(recipe.warmup * total))
     schedule = optax.join_schedules(
@@ -146,7 +152,10 @@ def optimizer(recipe: Recipe, images: int) -> optax.GradientTransformation:
         ],
         [rising],
     )
-    return optax.adam(schedule, b1=recipe.beta1, b2=recipe.beta2)
+    return optax.chain(
+        optax.clip_by_global_norm(recipe.clipping),
+        optax.adam(schedule, b1=recipe.beta1, b2=recipe.beta2),
+    )
 
 
 def batches(recipe: Recipe, images: int, key: jax.Array) -> jax.Array:
@@ -168,9 +177,11 @@ def class_logits(logits: jax.Array) -> jax.Array:
     return jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
 
 
-def loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Return the mean cross-entropy of logits [N, classes] with labels [N]."""
-    return optax.softmax_cross_entropy_with_integer_labels(class_logits(logits), labels).mean()
+def loss(logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) -> jax.Array:
+    """Return the mean cross-entropy of logits [N, classes] with labels [N], smoothed."""
+    both = class_logits(logits)
+    targets = optax.smooth_labels(jax.nn.one_hot(labels, both.shape[-1]), smoothing)
+    return optax.softmax_cross_entropy(both, targets).mean()
 
 
 def correct(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -255,7 +266,7 @@ def train(
                 True,
                 jax.random.fold_in(dropout_key, index),
             )
-            return loss(logits, images.labels[chosen]), statistics
+            return loss(logits, images.labels[chosen], recipe.label_smoothing), statistics
 
         gradients, statistics = jax.grad(objective, has_aux=True)(state.trainable)
         changes, momenta = update.update(gradients, state.momenta)

@@ -2,9 +2,11 @@
 
 Cost is known exactly, so the expected constrained improvement (Schonlau, Welch and Jones 1998;
 Gardner et al. 2014) is the saving itself times the probability that the accuracy guard holds. In
-logarithms, with a softened saving, its gradient reaches everywhere.
+logarithms, with a softened saving, its gradient reaches everywhere. Which architecture is the best
+known is itself uncertain under noise, so the saving is averaged over what is the best at several
+levels of belief (after Letham et al. 2019): an optimistic incumbent must not end the search above.
 
-Shapes: M candidates, O features.
+Shapes: M candidates, O features, J levels of belief.
 """
 
 import functools
@@ -17,6 +19,8 @@ from greennas_jax.nao import gaussian_process
 from greennas_jax.nao.gaussian_process import Posterior
 
 SOFTNESS = 0.02
+# Means of the five equally probable parts of a normal distribution, in standard deviations.
+LEVELS = (-1.4, -0.53, 0.0, 0.53, 1.4)
 
 
 class Goal(NamedTuple):
@@ -24,11 +28,13 @@ class Goal(NamedTuple):
 
     Attributes:
       threshold: Least accuracy, on the modelled scale; -1e9 where only cost counts.
-      best: Log cost of the cheapest architecture believed feasible.
+      best: Log cost of the cheapest architecture believed feasible, at each level [J] or one.
+      levels: Standard deviations that are added to a belief at each level, like `best`.
     """
 
     threshold: jax.Array | float
     best: jax.Array | float
+    levels: jax.Array | float = 0.0
 
 
 def log_worth(log_cost: jax.Array, mean: jax.Array, spread: jax.Array, goal: Goal) -> jax.Array:
@@ -40,7 +46,8 @@ def log_worth(log_cost: jax.Array, mean: jax.Array, spread: jax.Array, goal: Goa
       spread: Its standard deviation, [M].
       goal: Threshold and best cost.
     """
-    saving = SOFTNESS * jax.nn.softplus((goal.best - log_cost) / SOFTNESS)
+    gaps = jnp.atleast_1d(jnp.asarray(goal.best)) - log_cost[..., None]
+    saving = jnp.mean(SOFTNESS * jax.nn.softplus(gaps / SOFTNESS), axis=-1)
     feasible = jax.scipy.stats.norm.logcdf((mean - goal.threshold) / spread)
     return jnp.log(jnp.maximum(saving, 1e-30)) + feasible
 
@@ -83,15 +90,17 @@ def select(
     def step(carry, _):
         covariance, allowed, best = carry
         spread = jnp.sqrt(jnp.maximum(jnp.diagonal(covariance), 1e-8))
-        worth = log_worth(log_cost, mean, spread, Goal(goal.threshold, best))
+        worth = log_worth(log_cost, mean, spread, goal._replace(best=best))
         index = jnp.argmax(jnp.where(allowed, worth, -jnp.inf))
         column = covariance[:, index]
         covariance = covariance - jnp.outer(column, column) / (column[index] + noise)
-        believed = mean[index] >= goal.threshold
+        believed = mean[index] + levels * spread[index] >= goal.threshold
         best = jnp.where(believed, jnp.minimum(best, log_cost[index]), best)
         found = jnp.where(allowed[index], index, -1).astype(jnp.int32)
         return (covariance, allowed.at[index].set(False), best), (found, spread[index])
 
-    carry = (covariance, allowed, jnp.asarray(goal.best, mean.dtype))
+    levels = jnp.atleast_1d(jnp.asarray(goal.levels, mean.dtype))
+    best = jnp.broadcast_to(jnp.asarray(goal.best, mean.dtype), levels.shape)
+    carry = (covariance, allowed, best)
     _, (chosen, spreads) = jax.lax.scan(step, carry, None, length=batch)
     return chosen, mean[chosen], spreads

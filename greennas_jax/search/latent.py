@@ -127,16 +127,22 @@ class LatentSearch:
         posterior = gaussian_process.fit(
             Labels(jnp.asarray(features), jnp.asarray(targets), jnp.asarray(repeats))
         )
-        mean, _ = self._predict(posterior, summary.tokens)
-        best = problems.best_feasible(self.problem, archive, warp.backward(mean))
+        mean, spread = self._predict(posterior, summary.tokens)
+        best = [
+            problems.best_feasible(self.problem, archive, warp.backward(mean + level * spread))
+            for level in acquisition.LEVELS
+        ]
         threshold = float(warp.forward(np.asarray(self.problem.target)))
-        return posterior, warp, Goal(jnp.asarray(threshold), jnp.asarray(np.log(best)))
+        goal = Goal(
+            jnp.asarray(threshold), jnp.asarray(np.log(best)), jnp.asarray(acquisition.LEVELS)
+        )
+        return posterior, warp, goal
 
     def _starts(self, archive: Archive, posterior: Posterior, goal: Goal, rng) -> np.ndarray:
         """Return R starts: the best known, their edits, and samples of the space."""
         space, count = self.problem.space, self.config.restarts
         summary = archives.summarise(archive, self.problem.noise)
-        worth = self._score(posterior, summary.tokens, Goal(goal.threshold, goal.best + 0.5))[1]
+        worth = self._score(posterior, summary.tokens, goal._replace(best=goal.best + 0.5))[1]
         best = summary.tokens[np.argsort(-worth, kind="stable")[: max(count // 4, 1)]]
         edits = np.concatenate([space.neighbours(row) for row in best[:4]])
         edits = edits[rng.permutation(len(edits))[: count // 4]]

@@ -17,13 +17,15 @@ from greennas_jax.search.archive import Archive, Query, Summary
 from greennas_jax.search.problem import Algorithm, Problem, Proposal
 
 Progress = Callable[[Archive], None]
+ALGORITHMS = ("latent", "additive", "evolution", "random")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LoopConfig:
-    """Budget and confirmation.
+class SearchConfig:
+    """Who proposes, on which budget, and how leaders are confirmed.
 
     Attributes:
+      algorithm: One of ALGORITHMS.
       queries: Trainings of the search.
       batch: Queries proposed at once.
       rounds: Rounds in which leaders are trained again.
@@ -35,15 +37,19 @@ class LoopConfig:
         not among them.
     """
 
-    queries: int = 96
+    algorithm: str = "latent"
+    queries: int = 128
     batch: int = 16
-    rounds: int = 4
+    rounds: int = 5
     leaders: int = 4
     repeats: int = 4
     most_repeats: int = 12
     confidence: float = 1.0
 
     def __post_init__(self):
+        if self.algorithm not in ALGORITHMS:
+            allowed = ", ".join(ALGORITHMS)
+            raise ValueError(f"algorithm is {self.algorithm!r}; allowed: {allowed}")
         for name in ("queries", "batch", "leaders", "repeats"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: from 1")
@@ -78,7 +84,7 @@ def search(
     algorithm: Algorithm,
     archive: Archive,
     rng: np.random.Generator,
-    config: LoopConfig,
+    config: SearchConfig,
     progress: Progress | None = None,
 ) -> Archive:
     """Spend the query budget.
@@ -135,7 +141,7 @@ def margin(
     return problem.verdict.confidence * final + confidence * np.hypot(known, final)
 
 
-def with_margin(problem: Problem, config: LoopConfig) -> Problem:
+def with_margin(problem: Problem, config: SearchConfig) -> Problem:
     """Return the problem that searches for what a winner needs, all its trainings done."""
     if problem.deterministic:
         return problem
@@ -144,7 +150,7 @@ def with_margin(problem: Problem, config: LoopConfig) -> Problem:
     return dataclasses.replace(problem, margin=float(needed))
 
 
-def lower_bounds(problem: Problem, summary: Summary, config: LoopConfig) -> np.ndarray:
+def lower_bounds(problem: Problem, summary: Summary, config: SearchConfig) -> np.ndarray:
     """Return each architecture's lower confidence bound on its accuracy above the guard [A].
 
     At zero the final test is expected to hold, with `config.confidence` standard errors to spare.
@@ -155,7 +161,7 @@ def lower_bounds(problem: Problem, summary: Summary, config: LoopConfig) -> np.n
     return summary.mean - problem.threshold - margin(problem, summary.error, one, config.confidence)
 
 
-def winner(problem: Problem, archive: Archive, config: LoopConfig) -> np.ndarray:
+def winner(problem: Problem, archive: Archive, config: SearchConfig) -> np.ndarray:
     """Return the tokens [T] of the cheapest architecture whose lower bound meets the guard.
 
     Only the leaders' further trainings count. Where no bound meets it, the given network.
@@ -168,7 +174,7 @@ def winner(problem: Problem, archive: Archive, config: LoopConfig) -> np.ndarray
 
 
 def _leaders(
-    problem: Problem, algorithm: Algorithm, archive: Archive, config: LoopConfig
+    problem: Problem, algorithm: Algorithm, archive: Archive, config: SearchConfig
 ) -> np.ndarray:
     """Return tokens [n, T] of the architectures most worth further trainings.
 
@@ -198,7 +204,7 @@ def confirm(
     problem: Problem,
     algorithm: Algorithm,
     archive: Archive,
-    config: LoopConfig,
+    config: SearchConfig,
     progress: Progress | None = None,
 ) -> Archive:
     """Train the leaders again, round by round those that are then most worth it."""

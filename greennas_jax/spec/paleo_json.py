@@ -30,14 +30,16 @@ MOST_LAYERS = 100_000
 LONGEST_NAME = 256
 
 
-def load(path: str | os.PathLike[str]) -> Network:
+def load(path: str | os.PathLike[str], *, strict: bool = False) -> Network:
     """Read a network from a file.
 
     Args:
       path: A UTF-8 file of at most 64 MiB in Paleo's JSON.
+      strict: Whether to refuse layer types that are not known.
 
     Raises:
-      SpecError: If the text or its network is not valid; the path is named.
+      SpecError: If the text or its network is not valid, or not known where that is asked; the
+        path is named.
       OSError: If the file cannot be read.
     """
     origin = os.fspath(path)
@@ -51,7 +53,15 @@ def load(path: str | os.PathLike[str]) -> Network:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SpecError(f"{origin}: byte {error.start} is not UTF-8 text") from None
-    return read(text, origin=origin)
+    network = read(text, origin=origin)
+    unknown = unknown_types(network)
+    if strict and unknown:
+        kind, names = next(iter(unknown.items()))
+        raise SpecError(
+            f"{origin}: layer '{names[0]}' has type '{kind}', which is not known; without --strict "
+            "it costs one read and one write of its tensor"
+        )
+    return network
 
 
 def read(text: str, *, origin: str = "<text>") -> Network:

@@ -32,11 +32,11 @@ SPEC = {
     },
 }
 QUICK = {
-    "loop.queries": 4,
-    "loop.batch": 4,
-    "loop.rounds": 1,
-    "loop.leaders": 1,
-    "loop.repeats": 2,
+    "search.queries": 4,
+    "search.batch": 4,
+    "search.rounds": 1,
+    "search.leaders": 1,
+    "search.repeats": 2,
     "baseline_seeds": 2,
     "final_seeds": 2,
     "final_epochs": 1,
@@ -163,7 +163,8 @@ BAD = {
         "classes",
     ),
     "missing file": (SPEC, {"dataset": "nowhere.npz"}, "nowhere.npz"),
-    "config": (SPEC, {"config.algorithm": "magic"}, "latent, additive"),
+    "unknown type": (changed(pool={"type": "Mystery"}), {"strict": "true"}, "'Mystery'"),
+    "config": (SPEC, {"config.search.algorithm": "magic"}, "latent, additive"),
     "drop": (SPEC, {"max_accuracy_drop": 1.5}, "max_accuracy_drop"),
     "workdir": (SPEC, {"workdir": "/proc/none/w"}, "/proc/none"),
 }

@@ -10,7 +10,7 @@ from greennas_jax.nao.training import TrainingConfig
 from greennas_jax.search import additive, latent, loop, random_search
 from greennas_jax.search import archive as archives
 from greennas_jax.search import problem as problems
-from greennas_jax.search.loop import LoopConfig
+from greennas_jax.search.loop import SearchConfig
 from greennas_jax.search.problem import Problem
 from greennas_jax.spaces import edits, exact
 from greennas_jax.spec import paleo_json
@@ -39,7 +39,7 @@ def search_for(problem, taught, paths="both", term="energy"):
 
 def run(algorithm, seed, queries=48):
     problem = algorithm.problem
-    config = LoopConfig(queries=queries, batch=16)
+    config = SearchConfig(queries=queries, batch=16)
     archive = problems.start(problem, range(8))
     archive = loop.search(problem, algorithm, archive, np.random.default_rng(seed), config)
     return loop.confirm(problem, algorithm, archive, config), config

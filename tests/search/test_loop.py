@@ -5,7 +5,7 @@ from greennas_jax.search import archive as archives
 from greennas_jax.search import evolution, loop, random_search
 from greennas_jax.search import problem as problems
 from greennas_jax.search.archive import Archive, Query
-from greennas_jax.search.loop import LoopConfig
+from greennas_jax.search.loop import SearchConfig
 from tests.search import synthetic
 
 FIRST, SECOND = np.zeros(10, np.int32), np.ones(10, np.int32)
@@ -16,7 +16,7 @@ def query(tokens, accuracy, kind="search", seed=0, cost=1.0, stopped=False):
 
 
 def run(algorithm, seed=0, queries=48):
-    config = LoopConfig(queries=queries, batch=16)
+    config = SearchConfig(queries=queries, batch=16)
     archive = problems.start(algorithm.problem, range(8))
     rng = np.random.default_rng(seed)
     archive = loop.search(algorithm.problem, algorithm, archive, rng, config)
@@ -58,10 +58,10 @@ def test_same_seed_gives_the_same_queries(kind):
 def test_search_goes_on_from_an_archive():
     """Queries already in the archive count towards the budget."""
     algorithm = random_search.RandomSearch(synthetic.problem())
-    config = LoopConfig(queries=20, batch=8)
+    config = SearchConfig(queries=20, batch=8)
     archive = problems.start(algorithm.problem, range(8))
     rng = np.random.default_rng(0)
-    half = loop.search(algorithm.problem, algorithm, archive, rng, LoopConfig(queries=8, batch=8))
+    half = loop.search(algorithm.problem, algorithm, archive, rng, SearchConfig(queries=8, batch=8))
     whole = loop.search(algorithm.problem, algorithm, half, rng, config)
     assert sum(q.kind == "search" for q in whole.queries) == 20
     assert whole.queries[: len(half.queries)] == half.queries
@@ -74,13 +74,13 @@ def test_winner_is_the_cheapest_sure_one_and_a_lucky_training_does_not_count():
     archive = archive.add([query(lucky, 0.99, cost=1.0), query(sound, 0.95, cost=2.0)])
     archive = archive.add([query(lucky, 0.92, "confirm", cost=1.0)] * 4)
     archive = archive.add([query(sound, 0.945, "confirm", cost=2.0)] * 4)
-    np.testing.assert_array_equal(loop.winner(problem, archive, LoopConfig()), sound)
+    np.testing.assert_array_equal(loop.winner(problem, archive, SearchConfig()), sound)
 
 
 def test_winner_without_a_sure_one_is_the_given_network():
     problem = synthetic.problem()
     archive = problems.start(problem, range(8)).add([query(SECOND, 0.99, cost=0.1)])
-    np.testing.assert_array_equal(loop.winner(problem, archive, LoopConfig()), FIRST)
+    np.testing.assert_array_equal(loop.winner(problem, archive, SearchConfig()), FIRST)
 
 
 def test_lower_bound_counts_the_search_and_the_verdict():
@@ -92,7 +92,7 @@ def test_lower_bound_counts_the_search_and_the_verdict():
     final = np.sqrt((own + 0.004**2) / 8)
     known = np.sqrt(own / 4 + 0.004**2 / 8)
     margin = 1.0 * final + 2.0 * np.hypot(known, final)
-    found = loop.lower_bounds(problem, summary, LoopConfig(confidence=2.0))
+    found = loop.lower_bounds(problem, summary, SearchConfig(confidence=2.0))
     np.testing.assert_allclose(found, [0.94 - synthetic.THRESHOLD - margin])
 
 
@@ -130,4 +130,4 @@ def test_evolution_beats_random_on_average():
 @pytest.mark.parametrize("change", [{"queries": 0}, {"batch": 0}, {"rounds": -1}])
 def test_bad_budget_is_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
-        LoopConfig(**change)
+        SearchConfig(**change)
