@@ -21,7 +21,7 @@ class Recipe:
     """How every network, given or found, is trained.
 
     Adam (Kingma and Ba 2015) with a linear warm-up and a linear decay to zero, gradients clipped
-    (Pascanu et al. 2013), labels smoothed (Szegedy et al. 2016).
+    (Pascanu et al. 2013), labels smoothed (Szegedy et al. 2016), images shifted at random.
 
     Attributes:
       epochs: Passes over the training images.
@@ -30,6 +30,8 @@ class Recipe:
       warmup: Share of the steps in which the learning rate rises.
       clipping: Largest global norm of a gradient.
       label_smoothing: Share of a label that is spread over all classes.
+      shift: Largest shift of a training image each way, as a share of its height and width;
+        nothing is mirrored or turned, so that it suits digits as it suits photographs.
       beta1: Decay of the first moment.
       beta2: Decay of the second moment.
       checks: Shares of the steps after which validation accuracy may stop a child.
@@ -42,6 +44,7 @@ class Recipe:
     warmup: float = 0.1
     clipping: float = 1.0
     label_smoothing: float = 0.1
+    shift: float = 0.07
     beta1: float = 0.9
     beta2: float = 0.99
     checks: tuple[float, ...] = (0.25, 0.5, 0.75)
@@ -54,7 +57,7 @@ class Recipe:
             raise ValueError(f"learning_rate is {self.learning_rate}; a number above 0 is needed")
         if not 0 < self.clipping <= math.inf:
             raise ValueError(f"clipping is {self.clipping}; a number above 0 is needed")
-        for name in ("warmup", "label_smoothing"):
+        for name in ("warmup", "label_smoothing", "shift"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; from 0 to below 1 is needed")
         if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
@@ -170,6 +173,30 @@ def batches(recipe: Recipe, images: int, key: jax.Array) -> jax.Array:
     return jax.vmap(epoch)(jnp.arange(recipe.epochs)).reshape(-1, size)
 
 
+def shifted(images: jax.Array, share: float, key: jax.Array) -> jax.Array:
+    """Return images [B, H, W, C], each moved by a random whole number of pixels each way.
+
+    Pixels at the edge are repeated. Inputs that are not images stay as they are.
+
+    Args:
+      images: float32 [B, H, W, C], or features [B, F].
+      share: Largest shift as a share of height and width.
+      key: Typed random key.
+    """
+    if images.ndim != 4:
+        return images
+    most = [round(share * size) for size in images.shape[1:3]]
+    if not any(most):
+        return images
+    wide = jnp.pad(images, ((0, 0), *((n, n) for n in most), (0, 0)), mode="edge")
+    starts = jax.random.randint(key, (len(images), 2), 0, 2 * jnp.asarray(most) + 1)
+
+    def one(image: jax.Array, start: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_slice(image, (start[0], start[1], 0), images.shape[1:])
+
+    return jax.vmap(one)(wide, starts)
+
+
 def class_logits(logits: jax.Array) -> jax.Array:
     """Return logits [N, classes]; a single one stands against zero."""
     if logits.shape[-1] > 1:
@@ -240,7 +267,7 @@ def train(
       statistics: Pytree of batch statistics.
       recipe: The recipe (static).
       images: All images and their split.
-      key: Typed random key of batches and dropout.
+      key: Typed random key of batches, shifts and dropout.
       thresholds: float32 [S - 1]; a child below is stopped at that check.
       active: Whether to train at all; an inactive child takes no step.
       evaluation_batch: Held-out images at a time (static).
@@ -250,19 +277,20 @@ def train(
     """
     images = jax.tree.map(jnp.asarray, images)
     count = images.train.shape[0]
-    order_key, dropout_key = jax.random.split(key)
+    order_key, dropout_key, shift_key = jax.random.split(key, 3)
     order = batches(recipe, count, order_key)
     ends = jnp.asarray(check_steps(recipe, count))
     update = optimizer(recipe, count)
 
     def step(index: jax.Array, state: _State) -> _State:
         chosen = images.train[order[index]]
+        inputs = shifted(images.images[chosen], recipe.shift, jax.random.fold_in(shift_key, index))
 
         def objective(trainable: Any) -> tuple[jax.Array, Any]:
             logits, statistics = apply(
                 trainable,
                 state.statistics,
-                images.images[chosen],
+                inputs,
                 True,
                 jax.random.fold_in(dropout_key, index),
             )
@@ -315,7 +343,7 @@ def train_child(
       method: How convolutions are computed (static).
       images: All images; their split is fold 0.
       child: Arrays of the variant.
-      seed: uint32; decides the fold, initial weights, batches and dropout; nothing else does.
+      seed: uint32; decides the fold, initial weights, batches, shifts and dropout; nothing else.
       thresholds: float32 [S - 1].
       active: Whether to train at all.
     """

@@ -17,6 +17,8 @@ from greennas_jax.search.archive import Archive, Query, Summary
 from greennas_jax.search.problem import Algorithm, Problem, Proposal
 
 Progress = Callable[[Archive], None]
+# By how many deviations of one training the next leader of a round is believed in less.
+DOUBT = 0.25
 ALGORITHMS = ("latent", "additive", "evolution", "random")
 
 
@@ -31,19 +33,22 @@ class SearchConfig:
       rounds: Rounds in which leaders are trained again.
       leaders: Architectures trained again in a round.
       repeats: Further trainings of each leader in a round.
-      most_repeats: Further trainings after which no more is learned of an architecture.
+      most_repeats: Further trainings after which no more is learned of an architecture; a winner
+        has had as many, as long as `settling` lasts.
+      settling: Rounds in which the winner itself is trained again.
       confidence: Standard errors that a winner must be sure of, errors of the search and of the
         final test together. What the search learns of its validation images beyond their kind is
         not among them.
     """
 
     algorithm: str = "latent"
-    queries: int = 128
+    queries: int = 96
     batch: int = 16
-    rounds: int = 5
+    rounds: int = 6
     leaders: int = 4
     repeats: int = 4
     most_repeats: int = 12
+    settling: int = 3
     confidence: float = 1.0
 
     def __post_init__(self):
@@ -53,8 +58,14 @@ class SearchConfig:
         for name in ("queries", "batch", "leaders", "repeats"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: from 1")
-        if self.rounds < 0 or self.confidence < 0:
-            raise ValueError(f"rounds {self.rounds}, confidence {self.confidence}: both from 0")
+        for name in ("rounds", "settling", "confidence"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed: from 0")
+
+    @property
+    def most_confirmations(self) -> int:
+        """Further trainings of all leaders together, at most."""
+        return (self.rounds * self.leaders + self.settling) * self.repeats
 
 
 def evaluate(
@@ -173,31 +184,45 @@ def winner(problem: Problem, archive: Archive, config: SearchConfig) -> np.ndarr
     return summary.tokens[np.flatnonzero(sure)[np.argmin(summary.cost[sure])]]
 
 
+def _trained(archive: Archive, tokens: np.ndarray) -> np.ndarray:
+    """Return how many further trainings each of tokens [n, T] has had: int [n]."""
+    again = collections.Counter(
+        archives.key_of(query.tokens) for query in archive.queries if query.kind == "confirm"
+    )
+    return np.asarray([again[archives.key_of(row)] for row in tokens])
+
+
 def _leaders(
     problem: Problem, algorithm: Algorithm, archive: Archive, config: SearchConfig
 ) -> np.ndarray:
     """Return tokens [n, T] of the architectures most worth further trainings.
 
     Worth is the saving below the cheapest one that is sure so far, times the chance that the lower
-    bound will meet the guard after this round.
+    bound will meet the guard after this round. Beliefs in the best of many are too high, all of
+    them together, so that every further leader of a round is chosen with more doubt than the one
+    before; and the one that is sure so far is trained again beside them.
     """
     summary = archives.summarise(archive, problem.noise)
     mean, spread = algorithm.believe(archive)
-    sure = problem.cost(winner(problem, archive, config)[None])[0]
-    again = collections.Counter(
-        archives.key_of(query.tokens) for query in archive.queries if query.kind == "confirm"
-    )
-    trained = np.asarray([again[archives.key_of(row)] for row in summary.tokens])
+    best = winner(problem, archive, config)
+    trained = _trained(archive, summary.tokens)
     own = problem.noise / np.sqrt(trained + config.repeats)
     needed = margin(problem, own, problem.noise, config.confidence)
-    above = mean - problem.threshold - needed
-    # A logistic curve stands for the normal distribution function (within 0.01).
-    scaled = above / np.maximum(np.hypot(spread, problem.noise / 2), 1e-9)
-    chance = 1 / (1 + np.exp(-1.702 * np.clip(scaled, -30, 30)))
-    worth = np.log(sure / summary.cost) * chance
-    worth[summary.stopped | (trained >= config.most_repeats) | (summary.cost >= sure)] = 0
-    order = np.argsort(-worth, kind="stable")[: config.leaders]
-    return summary.tokens[order[worth[order] > 0]]
+    error = np.maximum(np.hypot(spread, problem.noise / 2), 1e-9)
+    saving = np.log(problem.cost(best[None])[0] / summary.cost)
+    open_to = (saving > 0) & ~summary.stopped & (trained < config.most_repeats)
+    is_best = (summary.tokens == best).all(axis=1)
+    chosen = np.flatnonzero(is_best & best.any() & (trained < config.most_repeats)).tolist()
+    for doubt in DOUBT * problem.noise * np.arange(config.leaders - len(chosen)):
+        scaled = (mean - problem.threshold - needed - doubt) / error
+        # A logistic curve stands for the normal distribution function (within 0.01).
+        chance = 1 / (1 + np.exp(-1.702 * np.clip(scaled, -30, 30)))
+        worth = np.where(open_to, saving * chance, 0.0)
+        if worth.max() <= 0:
+            break
+        chosen.append(int(np.argmax(worth)))
+        open_to[chosen[-1]] = False
+    return summary.tokens[np.asarray(chosen, int)]
 
 
 def confirm(
@@ -207,17 +232,33 @@ def confirm(
     config: SearchConfig,
     progress: Progress | None = None,
 ) -> Archive:
-    """Train the leaders again, round by round those that are then most worth it."""
+    """Train the leaders again, round by round those that are then most worth it.
+
+    Then the winner, until it has been trained often or another has become the winner: the best of
+    several few-times trained architectures is a lucky one.
+    """
+    if problem.deterministic:
+        return archive
     done = sum(query.kind == "confirm" for query in archive.queries)
-    rounds = 0 if problem.deterministic else config.rounds
-    for _ in range(rounds):
-        leaders = _leaders(problem, algorithm, archive, config)
-        if len(leaders) == 0:
-            break
+
+    def train(archive: Archive, leaders: np.ndarray) -> Archive:
+        nonlocal done
         tokens = np.repeat(leaders, config.repeats, axis=0)
         seeds = [problems.CONFIRM_SEEDS + done + i for i in range(len(tokens))]
         done += len(tokens)
         archive = archive.add(evaluate(problem, problems.plain(tokens), seeds, "confirm"))
         if progress is not None:
             progress(archive)
+        return archive
+
+    for _ in range(config.rounds):
+        leaders = _leaders(problem, algorithm, archive, config)
+        if len(leaders) == 0:
+            break
+        archive = train(archive, leaders)
+    for _ in range(config.settling):
+        chosen = winner(problem, archive, config)
+        if not chosen.any() or _trained(archive, chosen[None])[0] >= config.most_repeats:
+            break
+        archive = train(archive, chosen[None])
     return archive
