@@ -8,21 +8,15 @@ import json
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
+from greennas_jax.accuracy.oracle import Trial
 from greennas_jax.report import files
 
 Path = str | os.PathLike[str]
-
-
-class LoggedTrial(NamedTuple):
-    """The part of a trial that a search needs again."""
-
-    accuracy: float
-    stopped: bool
 
 
 def _key(tokens: np.ndarray, seed: int) -> str:
@@ -36,7 +30,7 @@ class TrialLog:
         self.path = pathlib.Path(path)
         self._known = _read_trials(self.path)
 
-    def evaluate(self, evaluate, tokens: np.ndarray, seeds: Sequence[int]) -> list[LoggedTrial]:
+    def evaluate(self, evaluate, tokens: np.ndarray, seeds: Sequence[int]) -> list[Trial]:
         """Return the trials of tokens [n, T], evaluating only those not logged.
 
         Args:
@@ -50,7 +44,12 @@ class TrialLog:
             trials = evaluate(tokens[missing], [seeds[i] for i in missing])
             lines = []
             for i, trial in zip(missing, trials, strict=True):
-                found = LoggedTrial(float(trial.accuracy), bool(trial.stopped))
+                found = Trial(
+                    float(trial.accuracy),
+                    bool(trial.stopped),
+                    float(trial.epochs),
+                    tuple(trial.curve),
+                )
                 self._known[keys[i]] = found
                 lines.append(json.dumps({"key": keys[i], **found._asdict()}, allow_nan=False))
             with open(self.path, "a", encoding="utf-8") as file:
@@ -60,7 +59,7 @@ class TrialLog:
         return [self._known[key] for key in keys]
 
 
-def _read_trials(path: pathlib.Path) -> dict[str, LoggedTrial]:
+def _read_trials(path: pathlib.Path) -> dict[str, Trial]:
     """Return the logged trials; a last line that was cut off by a kill is dropped."""
     if not path.exists():
         return {}
@@ -72,7 +71,12 @@ def _read_trials(path: pathlib.Path) -> dict[str, LoggedTrial]:
     for number, line in enumerate(whole.splitlines(), 1):
         try:
             row = json.loads(line)
-            found[row["key"]] = LoggedTrial(float(row["accuracy"]), bool(row["stopped"]))
+            found[row["key"]] = Trial(
+                float(row["accuracy"]),
+                bool(row["stopped"]),
+                float(row["epochs"]),
+                tuple(float(value) for value in row["curve"]),
+            )
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{path}, line {number}: not a logged trial") from None
     return found

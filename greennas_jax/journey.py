@@ -131,9 +131,12 @@ class Search(NamedTuple):
     taught: Embedding | None
 
 
-def search(scene: Scene, config: PipelineConfig, folder: pathlib.Path, say: Say) -> Search:
+def search(
+    scene: Scene, config: PipelineConfig, folder: pathlib.Path, shared: pathlib.Path, say: Say
+) -> Search:
     """Teach the embedding, search in it, and choose the winner."""
     log = checkpoints.TrialLog(folder / "checkpoints" / "trials.jsonl")
+    log_of_given = checkpoints.TrialLog(shared / "given.jsonl")
 
     taught = _taught(scene, config, folder, say) if config.search.algorithm == "latent" else None
     say("the given network is trained")
@@ -142,6 +145,7 @@ def search(scene: Scene, config: PipelineConfig, folder: pathlib.Path, say: Say)
         scene.oracle,
         config,
         log.evaluate,
+        log_of_given.evaluate,
     )
     algorithm = pipeline.algorithm_for(problem, config, taught)
 
@@ -161,7 +165,12 @@ def search(scene: Scene, config: PipelineConfig, folder: pathlib.Path, say: Say)
 
 
 def judge(
-    request: Request, scene: Scene, found: Search, folder: pathlib.Path, say: Say
+    request: Request,
+    scene: Scene,
+    found: Search,
+    folder: pathlib.Path,
+    shared: pathlib.Path,
+    say: Say,
 ) -> dict[str, Any]:
     """Return the accuracy part of the report: the final test, or what the proxies said."""
     config = request.config
@@ -177,6 +186,11 @@ def judge(
     if stored.exists():
         return json.loads(stored.read_text(encoding="utf-8"))
     say("final test: given and found network are trained alike on fresh seeds")
+    known = shared / "given_tested.json"
+    before = None
+    if known.exists():
+        stated = json.loads(known.read_text(encoding="utf-8"))
+        before = final_test.Sample(accuracies=tuple(stated["accuracies"]))
     tested = final_test.compare(
         request.network,
         found.solution.network,
@@ -189,30 +203,48 @@ def judge(
             ),
             z=config.verdict_confidence,
         ),
+        before=before,
     )
+    files.write_json(known, {"accuracies": tested.before.accuracies})
     verdict = results.accuracy_measured(tested, config, scene.data.name)
     files.write_json(stored, verdict)
     return verdict
 
 
-def travel(request: Request, folder: pathlib.Path, say: Say) -> dict[str, Any]:
+def finished(folder: pathlib.Path) -> dict[str, Any] | None:
+    """Return the report of a finished run, None where it is not finished."""
+    stored = folder / "report.json"
+    return json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else None
+
+
+def travel(
+    request: Request,
+    folder: pathlib.Path,
+    say: Say,
+    scene: Scene | None = None,
+    shared: pathlib.Path | None = None,
+) -> dict[str, Any]:
     """Take one network through the nine steps and write everything into the folder.
 
     Args:
       request: What is asked.
       folder: A workdir claimed for it.
       say: Told in one line what is being done.
+      scene: What `set_out` made of a request that differs in search and seed alone, if any.
+      shared: Where the given network's own trainings are kept for requests that differ in the
+        search alone; by default they stay in the folder.
 
     Returns:
       The report.
     """
     started = time.monotonic()
-    scene = set_out(request)
+    scene = scene or set_out(request)
+    shared = shared or folder / "checkpoints"
     say(
         f"space: {len(scene.prepared.space.positions)} positions, {scene.prepared.size:.3g} strings"
     )
-    found = search(scene, request.config, folder, say)
-    accuracy = judge(request, scene, found, folder, say)
+    found = search(scene, request.config, folder, shared, say)
+    accuracy = judge(request, scene, found, folder, shared, say)
     after = profile(request, found.solution.network)
     front, whole = results.exact_front(scene.prepared)
     report = evidence.assemble(

@@ -142,13 +142,15 @@ def seed_of(config: PipelineConfig, number: int) -> int:
 
 
 Evaluate = Callable[[np.ndarray, Sequence[int]], Sequence[Any]]
+Remember = Callable[[Evaluate, np.ndarray, Sequence[int]], Sequence[Any]]
 
 
 def pose(
     prepared: Prepared,
     oracle: Oracle,
     config: PipelineConfig,
-    remember: Callable[[Evaluate, np.ndarray, Sequence[int]], Sequence[Any]] | None = None,
+    remember: Remember | None = None,
+    remember_given: Remember | None = None,
 ) -> tuple[Problem, Archive]:
     """Measure the given network's accuracy and pose the search problem.
 
@@ -158,6 +160,8 @@ def pose(
       config: The run.
       remember: (evaluate, tokens [n, T], seeds) -> trials, calling `evaluate` on what it does not
         know already; by default it is called on all.
+      remember_given: The same for the given network's own trainings.
+      remember_given: The same for the given network's own trainings.
 
     Returns:
       The problem, and an archive that holds the baseline.
@@ -165,7 +169,13 @@ def pose(
     proxy = oracle.kind == "proxy"
     seeds = list(range(1 if proxy else config.baseline_seeds))
     own = [seed_of(config, seed) for seed in seeds]
-    trials = oracle.baseline(own)
+
+    def of_given(tokens: np.ndarray, seeds: Sequence[int]):
+        return oracle.baseline(seeds)
+
+    strings = np.zeros((len(own), len(prepared.space.positions)), np.int32)
+    ask = remember_given or (lambda evaluate, tokens, seeds: evaluate(tokens, seeds))
+    trials = ask(of_given, strings, own)
     found = np.asarray([float(trial.accuracy) for trial in trials])
     common = blocks.estimate(found, np.asarray([oracle.block(seed) for seed in own]))
 

@@ -1,16 +1,11 @@
 import json
-from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from greennas_jax import checkpoints
-
-
-class Trial(NamedTuple):
-    accuracy: float
-    stopped: bool
+from greennas_jax.accuracy.oracle import Trial
 
 
 class Counter:
@@ -22,7 +17,8 @@ class Counter:
     def __call__(self, tokens, seeds):
         self.asked += list(seeds)
         return [
-            Trial(float(row.sum()) / 7 + s, s > 1) for row, s in zip(tokens, seeds, strict=True)
+            Trial(float(row.sum()) / 7 + s, s > 1, 8.0, (0.1, s / 3))
+            for row, s in zip(tokens, seeds, strict=True)
         ]
 
 
@@ -34,8 +30,8 @@ def test_logged_trials_are_not_evaluated_again(tmp_path):
     first = checkpoints.TrialLog(tmp_path / "log").evaluate(counter, TOKENS, [1, 2])
     again = checkpoints.TrialLog(tmp_path / "log").evaluate(counter, TOKENS, [1, 3])
     assert counter.asked == [1, 2, 3]
-    assert again[0] == first[0] == (1 / 7 + 1, False)
-    assert again[1] == (5 / 7 + 3, True)
+    assert again[0] == first[0] == (1 / 7 + 1, False, 8.0, (0.1, 1 / 3))
+    assert again[1] == (5 / 7 + 3, True, 8.0, (0.1, 1.0))
 
 
 def test_line_cut_off_by_a_kill_is_evaluated_again(tmp_path):

@@ -126,6 +126,7 @@ def compare(
     max_drop: float,
     config: Config | None = None,
     run: execution.Execution | None = None,
+    before: Sample | None = None,
 ) -> FinalTest:
     """Train both networks alike on fresh seeds and compare them on the test split.
 
@@ -136,6 +137,7 @@ def compare(
       max_drop: Allowed drop of the mean accuracy (share of 1), from 0.
       config: Recipe, seeds and how sure to be.
       run: How trainings are executed; by default what suits this machine.
+      before: What the given network reached on these seeds, where that is known already.
 
     Raises:
       SpecError: If a network cannot be executed or does not fit the data.
@@ -166,10 +168,11 @@ def compare(
         train_one = _training(network, config.recipe, run)
         return execution.spread(train_one, run, over).lower(images, many).compile()
 
+    wanted = (found,) if before is not None else (found, given)
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        programs = list(pool.map(prepared, (given, found)))
+        programs = list(pool.map(prepared, wanted))
     samples = [_sample(program(images, many), order, len(config.seeds)) for program in programs]
-    before, after = samples
+    after, before = samples[0], before or samples[1]
     difference = after.mean - before.mean
     error = math.hypot(before.standard_error, after.standard_error)
     return FinalTest(

@@ -6,19 +6,34 @@ logarithms, with a softened saving, its gradient reaches everywhere. Which archi
 known is itself uncertain under noise, so the saving is averaged over what is the best at several
 levels of belief (after Letham et al. 2019): an optimistic incumbent must not end the search above.
 
-Shapes: M candidates, O features, J levels of belief.
+Shapes: M candidates, F features, J levels of belief.
 """
 
 import functools
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
-from greennas_jax.nao import gaussian_process
-from greennas_jax.nao.gaussian_process import Posterior
-
 SOFTNESS = 0.02
+
+
+class AccuracyModel(Protocol):
+    """A fitted model of accuracy with uncertainty, a pytree; on the scale of a `Warp`."""
+
+    def predict(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return mean and standard deviation [M] at features [M, F]."""
+        ...
+
+    def joint(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return mean [M] and covariance [M, M] at features [M, F]."""
+        ...
+
+    def noise(self) -> jax.Array:
+        """Return the standard deviation of one training."""
+        ...
+
+
 # Means of the five equally probable parts of a normal distribution, in standard deviations.
 LEVELS = (-1.4, -0.53, 0.0, 0.53, 1.4)
 
@@ -52,17 +67,23 @@ def log_worth(log_cost: jax.Array, mean: jax.Array, spread: jax.Array, goal: Goa
     return jnp.log(jnp.maximum(saving, 1e-30)) + feasible
 
 
+@jax.jit
+def believe(posterior: AccuracyModel, features: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return mean and standard deviation [M] at features [M, F], compiled."""
+    return posterior.predict(features)
+
+
 def worth_at(
-    posterior: Posterior, features: jax.Array, log_cost: jax.Array, goal: Goal
+    posterior: AccuracyModel, features: jax.Array, log_cost: jax.Array, goal: Goal
 ) -> jax.Array:
-    """Return `log_worth` [M] at features [M, O] with known log cost [M]."""
-    mean, spread = gaussian_process.predict(posterior, features)
+    """Return `log_worth` [M] at features [M, F] with known log cost [M]."""
+    mean, spread = posterior.predict(features)
     return log_worth(log_cost, mean, spread, goal)
 
 
 @functools.partial(jax.jit, static_argnames=("batch",))
 def select(
-    posterior: Posterior,
+    posterior: AccuracyModel,
     features: jax.Array,
     log_cost: jax.Array,
     allowed: jax.Array,
@@ -74,7 +95,7 @@ def select(
 
     Args:
       posterior: The accuracy model.
-      features: Float [M, O].
+      features: Float [M, F].
       log_cost: Float [M].
       allowed: bool [M].
       goal: Threshold and best cost.
@@ -84,8 +105,8 @@ def select(
       Indices int32 [batch], and mean and standard deviation of each when it was chosen; an index
       of -1 where no allowed candidate was left.
     """
-    mean, covariance = gaussian_process.joint(posterior, features)
-    noise = gaussian_process.noise(posterior) ** 2 + 1e-6
+    mean, covariance = posterior.joint(features)
+    noise = posterior.noise() ** 2 + 1e-6
 
     def step(carry, _):
         covariance, allowed, best = carry

@@ -12,8 +12,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
+
+from greennas_jax.nao.labels import Labels
 
 STEPS = 150
 
@@ -29,24 +30,8 @@ class HyperPrior:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Labels:
-    """Observed architectures.
-
-    Attributes:
-      features: Float [N, O].
-      targets: Float [N], accuracy on the scale of `Warp`.
-      repeats: Float [N], trainings averaged in a target; 0 where padded.
-    """
-
-    features: jax.Array
-    targets: jax.Array
-    repeats: jax.Array
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
 class Posterior:
-    """A fitted process: what `predict` needs."""
+    """A fitted process: what `predict` needs, which knows the first O of an input's features."""
 
     features: jax.Array
     weights: jax.Array
@@ -56,33 +41,17 @@ class Posterior:
     mean: jax.Array
     spread: jax.Array
 
+    def predict(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return `predict` of features [M, F]."""
+        return predict(self, features[:, : self.features.shape[1]])
 
-@dataclasses.dataclass(frozen=True)
-class Warp:
-    """The scale accuracies are modelled on: -log(ceiling - accuracy), or themselves.
+    def joint(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return `joint` of features [M, F]."""
+        return joint(self, features[:, : self.features.shape[1]])
 
-    Differences near the best then count for more than those among bad architectures. An infinite
-    ceiling leaves the values as they are.
-    """
-
-    ceiling: float
-
-    def forward(self, accuracy: np.ndarray) -> np.ndarray:
-        """Return the modelled scale of accuracies (fractions of 1)."""
-        if np.isinf(self.ceiling):
-            return np.asarray(accuracy, float)
-        return -np.log(np.maximum(self.ceiling - np.asarray(accuracy, float), 1e-4))
-
-    def backward(self, value: np.ndarray) -> np.ndarray:
-        """Return the accuracies of modelled values."""
-        if np.isinf(self.ceiling):
-            return np.asarray(value, float)
-        return self.ceiling - np.exp(-np.asarray(value, float))
-
-
-def warp_for(accuracies: np.ndarray, noise: float) -> Warp:
-    """Return the warp for observed accuracies with a given standard deviation of one training."""
-    return Warp(float(np.max(accuracies)) + 2 * max(noise, 0.002))
+    def noise(self) -> jax.Array:
+        """Return the fitted standard deviation of one training, on the modelled scale."""
+        return self.spread * jnp.exp(self.hyper[3])
 
 
 def _kernel(first: jax.Array, second: jax.Array, hyper: jax.Array) -> jax.Array:
@@ -116,7 +85,7 @@ def fit(labels: Labels, *, steps: int = STEPS) -> Posterior:
     """Fit hyper-parameters and return the posterior.
 
     Args:
-      labels: Padded labels; at least two must be present.
+      labels: Padded labels; at least two must be present. All their features are used.
       steps: Steps of Adam on the log posterior.
     """
     present = labels.repeats > 0
@@ -166,11 +135,3 @@ def joint(posterior: Posterior, features: jax.Array) -> tuple[jax.Array, jax.Arr
     covariance = _kernel(features, features, posterior.hyper) - solved.T @ solved
     mean = posterior.mean + posterior.spread * (cross @ posterior.weights)
     return mean, posterior.spread**2 * covariance
-
-
-def noise(posterior: Posterior) -> jax.Array:
-    """Return the fitted standard deviation of one training, on the modelled scale."""
-    return posterior.spread * jnp.exp(posterior.hyper[3])
-
-
-predict_jit = jax.jit(predict)

@@ -19,8 +19,7 @@ import numpy as np
 
 from greennas_jax.nao import acquisition, encoder
 from greennas_jax.nao import model as models
-from greennas_jax.nao.acquisition import Goal
-from greennas_jax.nao.gaussian_process import Posterior
+from greennas_jax.nao.acquisition import AccuracyModel, Goal
 from greennas_jax.nao.model import Model
 from greennas_jax.spaces import factors as cost_factors
 
@@ -37,6 +36,8 @@ class LatentConfig:
       sizes: Step sizes in edit distances; the starts share them out.
       growth: Factor on a step that changed no token.
       temperature: Of the decoder, for the gradient's sake.
+      few: Labelled architectures up to which a Gaussian process on the head outputs models
+        accuracy; NAO's perceptron does above.
       paths: Which gradients are followed: `both`, `heads`, `relaxed`; `none` moves at random.
     """
 
@@ -46,6 +47,7 @@ class LatentConfig:
     growth: float = 1.5
     temperature: float = 2.0
     paths: str = "both"
+    few: int = 512
 
     def __post_init__(self):
         if self.paths not in PATHS:
@@ -92,13 +94,15 @@ def _worth(model, posterior, factors, goal, head, embedding, config: LatentConfi
     if config.paths in ("both", "heads"):
         outputs = model.heads(embedding)
         log_cost = head.mean + head.spread * outputs[:, head.index]
-        total += acquisition.worth_at(posterior, outputs, log_cost, goal).sum()
+        seen = models.features(outputs, embedding)
+        total += acquisition.worth_at(posterior, seen, log_cost, goal).sum()
     if config.paths in ("both", "relaxed"):
         probabilities = model.decoder.generate(embedding, config.temperature)
         relaxed = jax.vmap(lambda rows: cost_factors.relaxed(factors, rows)[0])(probabilities)
-        outputs = model.heads(model.encoder(probabilities))
+        again = model.encoder(probabilities)
+        seen = models.features(model.heads(again), again)
         log_cost = jnp.log(jnp.maximum(relaxed, 1e-30))
-        total += acquisition.worth_at(posterior, outputs, log_cost, goal).sum()
+        total += acquisition.worth_at(posterior, seen, log_cost, goal).sum()
     return total
 
 
@@ -112,7 +116,7 @@ def _tangent(embedding: jax.Array, gradient: jax.Array) -> jax.Array:
 @functools.partial(jax.jit, static_argnames=("config",))
 def ascend(
     model: Model,
-    posterior: Posterior,
+    posterior: AccuracyModel,
     factors: cost_factors.Factors,
     goal: Goal,
     head: CostHead,
@@ -126,7 +130,7 @@ def ascend(
 
     Args:
       model: A trained model.
-      posterior: The accuracy model on the head outputs.
+      posterior: The accuracy model on `features`.
       factors: The searched cost alone (K = 1), any unit.
       goal: Threshold and best log cost, in the same unit as `factors`.
       head: The head that predicts the log cost.
@@ -161,14 +165,15 @@ def ascend(
 
 @jax.jit
 def score(
-    model: Model, posterior: Posterior, tokens: jax.Array, log_cost: jax.Array, goal: Goal
+    model: Model, posterior: AccuracyModel, tokens: jax.Array, log_cost: jax.Array, goal: Goal
 ) -> tuple[jax.Array, jax.Array]:
-    """Return head outputs [B, O] and `log_worth` [B] of tokens [B, T] with exact log cost [B]."""
-    outputs = model.heads(models.embed(model, tokens))
-    return outputs, acquisition.worth_at(posterior, outputs, log_cost, goal)
+    """Return features [B, F] and `log_worth` [B] of tokens [B, T] with exact log cost [B]."""
+    found = features(model, tokens)
+    return found, acquisition.worth_at(posterior, found, log_cost, goal)
 
 
 @jax.jit
-def outputs(model: Model, tokens: jax.Array) -> jax.Array:
-    """Return the head outputs [B, O] of tokens [B, T]."""
-    return model.heads(models.embed(model, tokens))
+def features(model: Model, tokens: jax.Array) -> jax.Array:
+    """Return the features [B, F] of tokens [B, T]: head outputs, and the embedding's mean."""
+    embedding = models.embed(model, tokens)
+    return models.features(model.heads(embedding), embedding)

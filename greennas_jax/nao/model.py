@@ -36,7 +36,7 @@ class ModelConfig:
 
 
 class Model(nnx.Module):
-    """The embedding of a space: `encode`, `generate`, `heads` and `accuracy` hang on it."""
+    """The embedding of a space: `encoder`, `decoder` and `heads` hang on it."""
 
     def __init__(self, grammar: Grammar, config: ModelConfig, *, rngs: nnx.Rngs):
         self.encoder = encoder.ENCODERS[config.encoder](grammar, config.width, rngs=rngs)
@@ -44,7 +44,6 @@ class Model(nnx.Module):
         self.heads = predictor.Heads(
             grammar.steps, config.width, config.hidden, grammar.outputs, rngs=rngs
         )
-        self.accuracy = predictor.AccuracyPredictor(config.width, config.hidden, rngs=rngs)
         self.vocabulary = grammar.vocabulary
 
 
@@ -61,6 +60,11 @@ def one_hot(tokens: jax.Array, vocabulary: int) -> jax.Array:
 def embed(model: Model, tokens: jax.Array) -> jax.Array:
     """Return the embedding [B, S, D] of tokens [B, T]."""
     return model.encoder(one_hot(tokens, model.vocabulary))
+
+
+def features(outputs: jax.Array, embedding: jax.Array) -> jax.Array:
+    """Return what accuracy models see [B, O + D]: head outputs and the mean of the embedding."""
+    return jnp.concatenate([outputs, embedding.mean(axis=1)], axis=1)
 
 
 def decode_greedily(model: Model, embedding: jax.Array) -> jax.Array:

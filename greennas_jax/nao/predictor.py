@@ -1,4 +1,4 @@
-"""Heads: structure labels, costs and accuracy predicted from the embedding."""
+"""What is predicted from the embedding: structure labels and costs by heads, and accuracy."""
 
 import jax
 import jax.numpy as jnp
@@ -21,16 +21,17 @@ class Heads(nnx.Module):
 
 
 class AccuracyPredictor(nnx.Module):
-    """NAO's predictor: the mean of the embedding through a small perceptron.
-
-    For pools of many labelled architectures; with few labels a Gaussian process on the head
-    outputs is calibrated where this is not.
-    """
+    """NAO's predictor: the mean of the embedding over its steps through a small perceptron."""
 
     def __init__(self, width: int, hidden: int, *, rngs: nnx.Rngs):
         self.hidden = nnx.Linear(width, hidden, rngs=rngs)
         self.output = nnx.Linear(hidden, 1, rngs=rngs)
 
-    def __call__(self, embedding: jax.Array) -> jax.Array:
-        """Return the standardised accuracy [B] from the embedding [B, S, D]."""
-        return self.output(jnp.tanh(self.hidden(embedding.mean(axis=1))))[:, 0]
+    @classmethod
+    def create(cls, width: int, hidden: int, key: jax.Array) -> "AccuracyPredictor":
+        """Return a freshly initialised perceptron."""
+        return cls(width, hidden, rngs=nnx.Rngs(key))
+
+    def __call__(self, mean: jax.Array) -> jax.Array:
+        """Return the standardised accuracy [B] from the mean of the embedding [B, D]."""
+        return self.output(jnp.tanh(self.hidden(mean)))[:, 0]

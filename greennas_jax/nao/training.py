@@ -10,7 +10,7 @@ Shapes: N pool, B batch, T tokens, V vocabulary, S steps, D embedding width, O o
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -129,17 +129,17 @@ def _train(model, state, pool, key, first, *, config: TrainingConfig, steps: int
 
 
 def pretrain(
-    model: Model,
+    model: Any,
     pool: Pool,
     checked: jax.Array,
     key: jax.Array,
     config: TrainingConfig,
     progress: Progress | None = None,
-) -> Model:
+) -> Any:
     """Train the model on a pool until the decoder reproduces strings outside it.
 
     Args:
-      model: A fresh model.
+      model: A fresh `Model`.
       pool: Architectures with standardised targets.
       checked: int32 [n, T], strings that decide whether the schedule is run again.
       key: Random key; step i of run r draws from `fold_in(fold_in(key, r), i)`.

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from greennas_jax.nao import gaussian_process
-from greennas_jax.nao.gaussian_process import Warp
+from greennas_jax.nao import labels
+from greennas_jax.nao.labels import Warp
 from greennas_jax.search import archive as archives
 from greennas_jax.search import problem as problems
 from greennas_jax.search import random_search
@@ -134,11 +134,7 @@ class AdditiveSolver:
         summary = archives.summarise(archive, self.problem.noise)
         features = self._features(summary.tokens)
         noise = self.problem.noise
-        warp = (
-            Warp(np.inf)
-            if self.problem.deterministic
-            else gaussian_process.warp_for(summary.mean, noise)
-        )
+        warp = Warp(np.inf) if self.problem.deterministic else labels.warp_for(summary.mean, noise)
         values = warp.forward(summary.mean)
         centre, spread = float(values.mean()), max(float(values.std()), 1e-6)
         target = (values - centre) / spread

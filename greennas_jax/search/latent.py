@@ -1,6 +1,6 @@
 """The search in the embedding: propose by gradient ascent, re-cost exactly, expand, select.
 
-Shapes: n candidates, T tokens, O head outputs, R starts.
+Shapes: n candidates, T tokens, F features, R starts.
 """
 
 import dataclasses
@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from greennas_jax.nao import acquisition, gaussian_process, latent_search
-from greennas_jax.nao.acquisition import Goal
-from greennas_jax.nao.gaussian_process import Labels, Posterior, Warp
+from greennas_jax.nao import acquisition, ensemble, gaussian_process, labels, latent_search
+from greennas_jax.nao.acquisition import AccuracyModel, Goal
+from greennas_jax.nao.labels import Labels, Warp
 from greennas_jax.nao.latent_search import CostHead, LatentConfig
 from greennas_jax.nao.model import Model
 from greennas_jax.search import archive as archives
@@ -54,8 +54,8 @@ class LatentSearch:
         best = pool[np.argsort(-worth, kind="stable")[:EXPANDED]]
         edits = [self.problem.space.neighbours(row) for row in best]
         pool = problems.unseen(np.concatenate([pool, *edits]), archive)
-        outputs, worth = self._score(posterior, pool, goal)
-        return self._select(posterior, warp, goal, pool, outputs, worth, predicted, batch)
+        features, worth = self._score(posterior, pool, goal)
+        return self._select(posterior, warp, goal, pool, features, worth, predicted, batch)
 
     def believe(self, archive: Archive) -> tuple[np.ndarray, np.ndarray]:
         """Return the accuracy model's mean and standard deviation of each architecture."""
@@ -74,9 +74,9 @@ class LatentSearch:
             single-edit expansion of its best.
         """
         space, archive = self.problem.space, Archive()
-        outputs = self._outputs(self.problem.given()[None]).shape[1]
         repeats = jnp.zeros(self.labels).at[:2].set(1.0)
-        nothing = Labels(jnp.zeros((self.labels, outputs)), jnp.zeros(self.labels), repeats)
+        empty = jnp.zeros((self.labels, self._heads()))
+        nothing = Labels(empty, jnp.zeros(self.labels), repeats)
         posterior = gaussian_process.fit(nothing, steps=0)
         best = self.problem.given()[None]
         for _ in range(rounds):
@@ -98,7 +98,7 @@ class LatentSearch:
         drawn = problems.unseen(self.problem.space.sample(rng, 2 * CHUNK), archive)
         log_cost = np.log(self.problem.cost(drawn))
         order = np.argsort(log_cost, kind="stable")
-        outputs = self._outputs(drawn)
+        outputs = self._features(drawn)[:, : self._heads()]
         chosen: list[int] = []
         for stratum in np.array_split(order, batch):
             if len(stratum) == 0:
@@ -110,22 +110,22 @@ class LatentSearch:
             chosen.append(int(stratum[np.argmax((gaps**2).sum(-1).min(1))]))
         return drawn[chosen]
 
-    def _fit(self, archive: Archive) -> tuple[Posterior, Warp, Goal]:
+    def _fit(self, archive: Archive) -> tuple[AccuracyModel, Warp, Goal]:
         """Fit the accuracy model and set the goal from what it believes."""
         summary = archives.summarise(archive, self.problem.noise)
         warp = (
             Warp(np.inf)
             if self.problem.deterministic
-            else gaussian_process.warp_for(summary.mean, self.problem.noise)
+            else labels.warp_for(summary.mean, self.problem.noise)
         )
         count = len(summary.mean)
-        outputs = self._outputs(summary.tokens)
-        features = np.zeros((self.labels, outputs.shape[1]), np.float32)
+        found = self._features(summary.tokens)
+        features = np.zeros((self.labels, found.shape[1]), np.float32)
         targets, repeats = np.zeros(self.labels, np.float32), np.zeros(self.labels, np.float32)
-        features[:count] = outputs
+        features[:count] = found
         targets[:count], repeats[:count] = warp.forward(summary.mean), summary.repeats
-        posterior = gaussian_process.fit(
-            Labels(jnp.asarray(features), jnp.asarray(targets), jnp.asarray(repeats))
+        posterior = self._model(
+            Labels(jnp.asarray(features), jnp.asarray(targets), jnp.asarray(repeats)), count
         )
         mean, spread = self._predict(posterior, summary.tokens)
         best = [
@@ -138,7 +138,21 @@ class LatentSearch:
         )
         return posterior, warp, goal
 
-    def _starts(self, archive: Archive, posterior: Posterior, goal: Goal, rng) -> np.ndarray:
+    def _model(self, observed: Labels, count: int) -> AccuracyModel:
+        """Fit the accuracy model for a number of labelled architectures."""
+        heads = self._heads()
+        if count > self.config.few:
+            width = observed.features.shape[1] - heads
+            return ensemble.fit(observed, jax.random.key(count), width=width)
+        return gaussian_process.fit(
+            dataclasses.replace(observed, features=observed.features[:, :heads])
+        )
+
+    def _heads(self) -> int:
+        """Return how many of the features are head outputs; they come first."""
+        return self.model.heads.outputs.out_features
+
+    def _starts(self, archive: Archive, posterior: AccuracyModel, goal: Goal, rng) -> np.ndarray:
         """Return R starts: the best known, their edits, and samples of the space."""
         space, count = self.problem.space, self.config.restarts
         summary = archives.summarise(archive, self.problem.noise)
@@ -183,37 +197,37 @@ class LatentSearch:
             yield rows, padded
 
     def _score(self, posterior, tokens, goal) -> tuple[np.ndarray, np.ndarray]:
-        outputs, worth = [], []
+        features, worth = [], []
         for rows, padded in self._padded(tokens):
             log_cost = np.log(self.problem.cost(padded)).astype(np.float32)
             found = latent_search.score(
                 self.model, posterior, jnp.asarray(padded), jnp.asarray(log_cost), goal
             )
-            outputs.append(np.asarray(found[0])[: len(rows)])
+            features.append(np.asarray(found[0])[: len(rows)])
             worth.append(np.asarray(found[1])[: len(rows)])
-        return np.concatenate(outputs), np.concatenate(worth)
+        return np.concatenate(features), np.concatenate(worth)
 
-    def _outputs(self, tokens: np.ndarray) -> np.ndarray:
+    def _features(self, tokens: np.ndarray) -> np.ndarray:
         found = [
-            np.asarray(latent_search.outputs(self.model, jnp.asarray(padded)))[: len(rows)]
+            np.asarray(latent_search.features(self.model, jnp.asarray(padded)))[: len(rows)]
             for rows, padded in self._padded(tokens)
         ]
         return np.concatenate(found)
 
-    def _predict(self, posterior: Posterior, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        rows = self._outputs(tokens)
+    def _predict(
+        self, posterior: AccuracyModel, tokens: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        rows = self._features(tokens)
         padded = np.zeros((self.labels, rows.shape[1]), np.float32)
         padded[: len(rows)] = rows
-        mean, spread = gaussian_process.predict_jit(posterior, jnp.asarray(padded))
+        mean, spread = acquisition.believe(posterior, jnp.asarray(padded))
         return np.asarray(mean)[: len(rows)], np.asarray(spread)[: len(rows)]
 
-    def _select(
-        self, posterior, warp, goal, pool, outputs, worth, predicted, batch: int
-    ) -> Proposal:
+    def _select(self, posterior, warp, goal, pool, seen, worth, predicted, batch: int) -> Proposal:
         order = np.argsort(-worth, kind="stable")[:CHUNK]
-        pool, outputs = pool[order], outputs[order]
-        features = np.zeros((CHUNK, outputs.shape[1]), np.float32)
-        features[: len(pool)] = outputs
+        pool, seen = pool[order], seen[order]
+        features = np.zeros((CHUNK, seen.shape[1]), np.float32)
+        features[: len(pool)] = seen
         log_cost = np.zeros(CHUNK, np.float32)
         log_cost[: len(pool)] = np.log(self.problem.cost(pool))
         allowed = np.arange(CHUNK) < len(pool)

@@ -6,7 +6,7 @@ from sklearn import gaussian_process as reference
 
 from greennas_jax.nao import acquisition, gaussian_process
 from greennas_jax.nao.acquisition import Goal
-from greennas_jax.nao.gaussian_process import Labels, Warp
+from greennas_jax.nao.labels import Labels, Warp
 
 
 def made_labels(count, padded, noise, seed=0, features=6):
@@ -89,6 +89,13 @@ def test_worth_is_saving_times_chance():
     goal = Goal(threshold=2.0, best=-1.0)
     found = acquisition.log_worth(jnp.asarray([-1.5]), jnp.asarray([3.0]), jnp.asarray([1.0]), goal)
     np.testing.assert_allclose(found, np.log(0.5 * 0.8413447), atol=1e-5)
+
+
+def test_saving_is_averaged_over_what_may_be_the_best():
+    # Certainly feasible; savings of 0.5 and of 1.5 are equally probable.
+    goal = Goal(threshold=-1e3, best=jnp.asarray([-1.0, 0.0]), levels=jnp.asarray([1.0, -1.0]))
+    found = acquisition.log_worth(jnp.asarray([-1.5]), jnp.asarray([3.0]), jnp.asarray([1.0]), goal)
+    np.testing.assert_allclose(found, np.log(1.0), atol=1e-5)
 
 
 def test_worth_has_finite_gradient_everywhere():

@@ -4,6 +4,8 @@ import pytest
 from greennas_jax.costs import devices, terms
 from greennas_jax.costs.settings import CostSettings
 from greennas_jax.nao import embedding
+from greennas_jax.nao.ensemble import Ensemble
+from greennas_jax.nao.gaussian_process import Posterior
 from greennas_jax.nao.latent_search import LatentConfig
 from greennas_jax.nao.model import ModelConfig
 from greennas_jax.nao.training import TrainingConfig
@@ -26,14 +28,14 @@ def taught():
     return embedding.teach(problem.space, problem.costs, ("energy",), 0, SMALL, QUICK)
 
 
-def search_for(problem, taught, paths="both", term="energy"):
+def search_for(problem, taught, paths="both", term="energy", few=512):
     return latent.LatentSearch(
         problem=problem,
         model=taught.model,
         head=taught.heads[term],
         distance=taught.distance,
         labels=96,
-        config=LatentConfig(restarts=32, steps=6, paths=paths),
+        config=LatentConfig(restarts=32, steps=6, paths=paths, few=few),
     )
 
 
@@ -59,6 +61,26 @@ def test_proposals_are_new_distinct_and_predicted(taught):
     assert all(np.isfinite([q.expected, q.spread]).all() and q.spread > 0 for q in later)
     errors = np.array([q.accuracy - q.expected for q in later])
     assert np.median(np.abs(errors)) < 0.03
+
+
+def test_perceptrons_model_accuracy_where_labels_are_many(taught):
+    problem = synthetic.problem()
+    algorithm = search_for(problem, taught, few=20)
+    archive = problems.start(problem, range(8))
+    rng = np.random.default_rng(0)
+    tokens = problems.unseen(problem.space.sample(rng, 90), archive)[:80]
+    queries = loop.evaluate(problem, problems.plain(tokens), list(range(len(tokens))))
+    archive = archive.add(queries)
+    posterior, _, _ = algorithm._fit(archive)
+    assert isinstance(posterior, Ensemble)
+    mean, spread = algorithm.believe(archive)
+    truth = synthetic.true_accuracy(archives.summarise(archive, problem.noise).tokens)
+    assert np.corrcoef(mean, truth)[0, 1] > 0.8
+    assert np.isfinite(spread).all() and (spread > 0).all()
+    proposal = algorithm.propose(archive, 16, rng)
+    assert len(proposal.tokens) == 16 and np.isfinite(proposal.expected).all()
+    few, _, _ = search_for(problem, taught)._fit(archive)
+    assert isinstance(few, Posterior)
 
 
 def test_same_seed_gives_the_same_queries(taught):
@@ -113,10 +135,13 @@ def test_gradient_alone_lowers_the_cost(taught):
 
 def test_additive_solver_finds_feasible_savings():
     problem = synthetic.problem()
-    archive, config = run(additive.AdditiveSolver(problem), seed=0)
-    winner = loop.winner(problem, archive, config)
-    assert problem.cost(winner[None])[0] < 0.6 * problem.cost(problem.given()[None])[0]
-    assert synthetic.true_accuracy(winner)[0] > synthetic.THRESHOLD - 0.005
+    costs = []
+    for seed in range(3):
+        archive, config = run(additive.AdditiveSolver(problem), seed)
+        winner = loop.winner(problem, archive, config)
+        costs.append(problem.cost(winner[None])[0])
+        assert synthetic.true_accuracy(winner[None])[0] >= synthetic.THRESHOLD - 0.002
+    assert np.mean(costs) < 0.6 * problem.cost(problem.given()[None])[0]
 
 
 def test_additive_model_learns_an_additive_truth():

@@ -101,7 +101,41 @@ def test_confirmation_trains_leaders_on_seeds_the_search_never_used():
     search = {q.seed for q in archive.queries if q.kind != "confirm"}
     confirm = [q.seed for q in archive.queries if q.kind == "confirm"]
     assert confirm and not search & set(confirm)
-    assert len(confirm) <= config.rounds * config.leaders * config.repeats
+    assert len(confirm) <= config.most_confirmations
+
+
+def test_winner_has_been_trained_to_the_end():
+    """Whoever wins was not lucky in a few trainings alone."""
+    for seed in range(4):
+        algorithm = evolution.Evolution(synthetic.problem())
+        archive, config = run(algorithm, seed)
+        best = loop.winner(algorithm.problem, archive, config)
+        own = [q for q in archive.queries if q.kind == "confirm" and (q.tokens == best).all()]
+        assert best.any() and len(own) >= config.most_repeats
+
+
+def test_leaders_of_a_round_are_ever_safer_and_the_winner_is_among_them():
+    problem = synthetic.problem(noise=0.004)
+    archive = problems.start(problem, range(8))
+    rows = np.eye(10, dtype=np.int32)
+    # The cheaper, the worse, in steps of one deviation; the guard lies amid them.
+    steps = np.arange(10)
+    accuracies = synthetic.THRESHOLD + 0.004 * (steps - 2)
+    costs = archive.queries[0].cost * (0.3 + 0.06 * steps)
+    archive = archive.add(
+        [query(row, a, cost=c) for row, a, c in zip(rows, accuracies, costs, strict=True)]
+    )
+    archive = archive.add([query(rows[9], accuracies[9], "confirm", cost=costs[9])] * 4)
+    config = SearchConfig(leaders=4)
+    np.testing.assert_array_equal(loop.winner(problem, archive, config), rows[9])
+
+    class Observer:
+        def believe(self, archive):
+            return problems.believe_the_observed(problem, archive)
+
+    found = loop._leaders(problem, Observer(), archive, config)
+    assert len(found) == 4 == len(np.unique(found, axis=0))
+    np.testing.assert_array_equal(found[0], rows[9])
 
 
 def test_deterministic_scores_are_not_asked_twice():

@@ -1,0 +1,69 @@
+r"""Compare search algorithms: same space, oracle, budget and seeds, judged on fresh trainings.
+
+python experiments/compare.py --spec=configs/specs/lenet5.json --device=titan_x \
+    --dataset=digits --seeds=0,1,2,3,4 --workdir=runs/compare_lenet5
+
+Every run is a journey of its own in WORKDIR/ALGORITHM_SEED; a killed comparison goes on where it
+stopped. Writes comparison.csv, and prints it with the means.
+"""
+
+import dataclasses
+import pathlib
+
+import command_line
+import journey_flags
+import runtime
+from absl import flags
+
+from greennas_jax import checkpoints, journey
+from greennas_jax.report import evidence, files, ranking
+from greennas_jax.search.loop import ALGORITHMS
+
+_ALGORITHMS = flags.DEFINE_list("algorithms", list(ALGORITHMS), f"Of {', '.join(ALGORITHMS)}.")
+_SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Seeds, parted by commas.")
+
+
+def _seeds() -> list[int]:
+    wrong = [text for text in _SEEDS.value if not text.isdecimal()]
+    if wrong or not _SEEDS.value:
+        raise ValueError(f"--seeds has {wrong[0] if wrong else 'none'!r}; whole numbers needed")
+    return [int(text) for text in _SEEDS.value]
+
+
+def _request(request: journey.Request, algorithm: str, seed: int) -> journey.Request:
+    search = dataclasses.replace(request.config.search, algorithm=algorithm)
+    config = dataclasses.replace(request.config, search=search, seed=seed)
+    return dataclasses.replace(request, config=config)
+
+
+def main() -> None:
+    """Run every algorithm on every seed and compare what they found."""
+    given, seeds = journey_flags.request(), _seeds()
+    folder = pathlib.Path(journey_flags.WORKDIR.value)
+    # Bad names are told before the first run.
+    requests = {
+        (algorithm, seed): _request(given, algorithm, seed)
+        for seed in seeds
+        for algorithm in _ALGORITHMS.value
+    }
+    runtime.prepare()
+    rows = []
+    scene, scene_seed = None, None
+    for (algorithm, seed), request in requests.items():
+        workdir = checkpoints.claim(folder / f"{algorithm}_{seed}", journey.identity(request))
+        shared = folder / f"given_{seed}"
+        shared.mkdir(exist_ok=True)
+        report = journey.finished(workdir)
+        if report is None:
+            # A proxy's images are the seed's; a data set and its template serve all seeds.
+            if scene is None or (scene.data is None and scene_seed != seed):
+                scene, scene_seed = journey.set_out(request), seed
+            report = journey.travel(request, workdir, lambda _: None, scene, shared)
+        rows.append(ranking.row(report, algorithm, seed))
+        print(ranking.line(rows[-1]), flush=True)
+    files.write_text(folder / "comparison.csv", evidence.history_csv(rows))
+    print(ranking.table(rows))
+
+
+if __name__ == "__main__":
+    command_line.run(main)

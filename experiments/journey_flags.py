@@ -1,0 +1,53 @@
+"""The flags of every program that takes a network on the whole journey."""
+
+import dataclasses
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from greennas_jax import configuration, journey, pipeline
+from greennas_jax.costs import devices
+from greennas_jax.costs.settings import MODES
+from greennas_jax.spec import paleo_json
+
+_SPEC = flags.DEFINE_string("spec", None, "The given network, Paleo's JSON.", required=True)
+_DEVICE = flags.DEFINE_string(
+    "device", None, f"One of {', '.join(devices.names())}, or a device file.", required=True
+)
+_DATASET = flags.DEFINE_string(
+    "dataset", "digits", "'digits', a FILE.npz, or 'none': accuracy is then not measured."
+)
+_DROP = flags.DEFINE_float(
+    "max_accuracy_drop", None, "Accuracy that may be lost, a fraction of 1 (default 0.01)."
+)
+_MODE = flags.DEFINE_enum("mode", None, MODES, "What is costed (default inference).")
+_BATCH = flags.DEFINE_integer("batch_size", None, "Batch size; default the text's.", lower_bound=1)
+_STRICT = flags.DEFINE_bool("strict", False, "Refuse layer types that are not known.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", "configs/optimize.py", "Configuration; override as --config.search.queries=64."
+)
+
+
+def _config() -> pipeline.PipelineConfig:
+    """Return the configuration, the plain flags taking precedence."""
+    config = configuration.build(pipeline.PipelineConfig, _CONFIG.value.to_dict())
+    changes: dict[str, Any] = {}
+    if _DROP.value is not None:
+        changes["max_accuracy_drop"] = _DROP.value
+    if _MODE.value is not None:
+        changes["settings"] = dataclasses.replace(config.settings, mode=_MODE.value)
+    return dataclasses.replace(config, **changes)
+
+
+def request() -> journey.Request:
+    """Return what the flags ask for."""
+    config = _config()
+    return journey.Request(
+        network=paleo_json.load(_SPEC.value, strict=_STRICT.value),
+        device=devices.load(_DEVICE.value),
+        dataset=_DATASET.value,
+        batch_size=_BATCH.value,
+        config=config,
+    )
