@@ -66,6 +66,21 @@ def baseline(measured):
     return measured.baseline([11, 12, 13])
 
 
+def test_consecutive_seeds_hold_out_consecutive_folds(measured, data):
+    folds = training.folds(measured.images)
+    assert folds == 4
+    assert [measured.block(seed) for seed in (11, 12, 13, 15)] == [3, 0, 1, 3]
+
+
+def test_only_the_held_out_fold_decides(tiny, data, measured, baseline):
+    """Nonsense labels of fold 0 spoil the accuracy of the seeds that hold it out to nothing."""
+    wrong = data._replace(validation_labels=(data.validation_labels + 1) % 10)
+    spoilt = children.make(tiny, wrong, recipe=RECIPE, run=execution.Execution(per_device=4))
+    held, trained = spoilt.baseline([12, 13])
+    assert held.accuracy < 0.1
+    assert trained.accuracy > 0.5
+
+
 def test_given_network_learns(baseline):
     for trial in baseline:
         assert trial.accuracy > 0.9

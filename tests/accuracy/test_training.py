@@ -97,8 +97,33 @@ def test_accuracy_is_a_mean_over_all_images_whatever_the_batch():
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_shifted_images_are_moved_whole_and_at_most_so_far():
+    images = jnp.zeros((200, 9, 9, 1)).at[:, 4, 4].set(1.0)
+    moved = np.asarray(training.shifted(images, 0.2, jax.random.key(0)))[..., 0]
+    places = {tuple(np.argwhere(image)[0] - 4) for image in moved}
+    # A fifth of nine is two pixels, each way and on both axes.
+    assert places == {(i, j) for i in range(-2, 3) for j in range(-2, 3)}
+    np.testing.assert_array_equal(moved.sum(axis=(1, 2)), 1.0)
+
+
+def test_shift_repeats_the_edge_and_leaves_features_alone():
+    ramp = jnp.broadcast_to(jnp.arange(5.0)[None, :, None, None], (50, 5, 5, 1))
+    moved = np.asarray(training.shifted(ramp, 0.2, jax.random.key(1)))[:, :, 0, 0]
+    assert {tuple(row) for row in moved} == {(0, 0, 1, 2, 3), (0, 1, 2, 3, 4), (1, 2, 3, 4, 4)}
+    features = jnp.ones((4, 7))
+    assert training.shifted(features, 0.5, jax.random.key(0)) is features
+    assert training.shifted(ramp, 0.0, jax.random.key(0)) is ramp
+
+
+def test_smoothed_loss_is_least_at_the_smoothed_label():
+    logits, label = jnp.log(jnp.asarray([[0.925, 0.025, 0.025, 0.025]])), jnp.asarray([0])
+    entropy = -(0.925 * np.log(0.925) + 0.075 * np.log(0.025))
+    np.testing.assert_allclose(training.loss(logits, label, 0.1), entropy, rtol=1e-5)
+    assert training.loss(3 * logits, label, 0.1) > training.loss(logits, label, 0.1)
+
+
 def test_checks_and_learning_rate_follow_the_recipe():
-    recipe = training.Recipe(epochs=8, batch_size=32)
+    recipe = training.Recipe(epochs=8, batch_size=32, learning_rate=6e-3)
     # 1078 images make 33 full batches; 8 epochs 264 steps.
     assert training.check_steps(recipe, 1078) == (66, 132, 198, 264)
     optimizer = training.optimizer(recipe, 1078)

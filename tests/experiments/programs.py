@@ -1,0 +1,63 @@
+"""How tests launch the programs that take a network on the whole journey."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SPEC = {
+    "name": "tiny",
+    "layers": {
+        "data": {"parents": [], "type": "Input", "tensor": [16, 8, 8, 1]},
+        "conv": {
+            "parents": ["data"],
+            "type": "Convolution",
+            "filter": [3, 3, 1, 8],
+            "padding": "SAME",
+            "strides": [1, 1, 1, 1],
+            "activation_fn": "relu",
+        },
+        "pool": {
+            "parents": ["conv"],
+            "type": "Pooling",
+            "ksize": [1, 2, 2, 1],
+            "strides": [1, 2, 2, 1],
+            "padding": "VALID",
+        },
+        "fc": {"parents": ["pool"], "type": "InnerProduct", "num_outputs": 10},
+        "softmax": {"parents": ["fc"], "type": "Softmax", "num_classes": 10},
+    },
+}
+QUICK = {
+    "search.queries": 4,
+    "search.batch": 4,
+    "search.rounds": 1,
+    "search.settling": 0,
+    "search.leaders": 1,
+    "search.repeats": 2,
+    "baseline_seeds": 2,
+    "final_seeds": 2,
+    "final_epochs": 1,
+    "recipe.epochs": 1,
+    "training.pool": 256,
+    "training.steps": 20,
+    "latent.restarts": 8,
+    "latent.steps": 2,
+}
+
+
+def launch(tmp_path, program, *, workdir="w", spec=SPEC, config=QUICK, **flags):
+    """Run a program on a small network, with little of everything."""
+    path = tmp_path / "spec.json"
+    path.write_text(spec if isinstance(spec, str) else json.dumps(spec))
+    given = {"spec": path, "device": "titan_x", "dataset": "digits", "workdir": tmp_path / workdir}
+    given |= flags
+    command = [sys.executable, str(ROOT / "experiments" / f"{program}.py")]
+    command += [f"--{key}={value}" for key, value in given.items()]
+    command += [f"--config.{key}={value}" for key, value in config.items()]
+    environment = {**os.environ, "GREENNAS_CACHE": str(tmp_path / "cache")}
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400
+    )
