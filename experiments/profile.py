@@ -7,7 +7,7 @@ python experiments/profile.py --spec=configs/specs/alex_v2.json --device=titan_x
 import command_line
 from absl import flags
 
-from greennas_jax.costs import devices, profile_text, settings
+from greennas_jax.costs import conv_algorithms, devices, profile_text, settings
 from greennas_jax.costs import profile as cost_profile
 from greennas_jax.report import files
 from greennas_jax.spec import paleo_json
@@ -29,7 +29,10 @@ _PPP_COMM = flags.DEFINE_float(
 _CONV_ALGORITHM = flags.DEFINE_string(
     "conv_algorithm",
     "gemm",
-    f"How convolutions are computed: {', '.join(settings.CONV_ALGORITHMS)}.",
+    f"How convolutions are computed: {', '.join(conv_algorithms.choices())}.",
+)
+_PIPELINED = flags.DEFINE_bool(
+    "pipelined", False, "Computing and moving overlap: a layer takes the longer of the two."
 )
 _POWER = flags.DEFINE_string(
     "power", "physical", f"The power model: {', '.join(settings.POWER_MODELS)}."
@@ -38,7 +41,12 @@ _COMPAT = flags.DEFINE_enum(
     "compat", None, ["paleo"], "Reproduce the original Paleo's times, mistakes included."
 )
 _STRICT = flags.DEFINE_bool("strict", False, "Refuse layer types that are not known.")
-_SUMMARY = flags.DEFINE_bool("summary", False, "Print the totals only.")
+_SUMMARY = flags.DEFINE_bool(
+    "summary", False, "Print what the network holds: outputs, parameters, bytes, peak memory."
+)
+_EXPLAIN = flags.DEFINE_bool(
+    "explain", False, "Print where, by how much and why the times differ from the original Paleo's."
+)
 _JSON = flags.DEFINE_string("json", None, "Write the profile into this file.")
 
 
@@ -50,14 +58,19 @@ def main() -> None:
         ppp_comm=_PPP_COMM.value,
         compat=_COMPAT.value,
         conv_algorithm=_CONV_ALGORITHM.value,
+        pipelined=_PIPELINED.value,
         power=_POWER.value,
     )
     device = devices.load(_DEVICE.value)
     network = paleo_json.load(_SPEC.value, strict=_STRICT.value)
-    result = cost_profile.profile(network, device, chosen, _BATCH_SIZE.value)
+    result = cost_profile.profile(
+        network, device, chosen, _BATCH_SIZE.value, explained=_EXPLAIN.value
+    )
     if _JSON.value:
         files.write_json(_JSON.value, result)
-    print(profile_text.totals_text(result) if _SUMMARY.value else profile_text.text(result))
+    print(profile_text.summary_text(result) if _SUMMARY.value else profile_text.text(result))
+    if _EXPLAIN.value:
+        print(f"\n{profile_text.explain_text(result)}")
 
 
 if __name__ == "__main__":

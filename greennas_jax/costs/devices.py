@@ -9,7 +9,6 @@ import dataclasses
 import math
 import os
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 from greennas_jax.spec import strict_json
@@ -124,18 +123,33 @@ def read(text: str, *, origin: str = "<text>") -> Device:
     missing = [key for key in REQUIRED if key not in stated]
     if missing:
         raise DeviceError(f"device file {origin}: '{missing[0]}' is missing")
-    figures = {key: _figure(stated, key, origin) for key in FIGURES if key in stated}
+    figures = {
+        key: figure(
+            stated[key],
+            f"device file {origin}: '{key}'",
+            zero_allowed=key.startswith(("pj_per", "static")),
+        )
+        for key in FIGURES
+        if key in stated
+    }
     return _complete(stated["name"].lower(), figures)
 
 
-def _figure(stated: Mapping[str, Any], key: str, origin: str) -> tuple[float, str]:
-    """Return a figure's value and source."""
-    entry = stated[key]
-    where = f"device file {origin}: '{key}'"
+def figure(entry: Any, where: str, *, zero_allowed: bool) -> tuple[float, str]:
+    """Return the value and the source of a figure, `{"value": number, "source": text}`.
+
+    Args:
+      entry: The figure as stated.
+      where: The file and the figure, for messages.
+      zero_allowed: Whether the value may be zero.
+
+    Raises:
+      DeviceError: If it is malformed, out of range, or without a source.
+    """
     if not isinstance(entry, dict) or set(entry) != {"value", "source"}:
         raise DeviceError(f'{where} is {entry!r}; {{"value": number, "source": text}} needed')
     value, source = entry["value"], entry["source"]
-    least = 0 if key.startswith(("pj_per", "static")) else math.ulp(0.0)
+    least = 0 if zero_allowed else math.ulp(0.0)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise DeviceError(f"{where} has value {value!r}; a number needed")
     if not (math.isfinite(value) and value >= least):

@@ -5,104 +5,121 @@ update. Only convolutions, deconvolutions, inner products, pooling and dropout c
 groups are ignored.
 """
 
-from greennas_jax.costs import counts, gradient_layers, layer_table
+from greennas_jax.costs import (
+    conv_algorithms,
+    counts,
+    gemm_convolution,
+    gradient_layers,
+    layer_table,
+    passes,
+)
 from greennas_jax.costs.gradient_layers import Gemm
 from greennas_jax.costs.layer_table import LayerTable, Operation, Padding
-from greennas_jax.costs.passes import Operand, Pass, Work
+from greennas_jax.costs.passes import Computation, Operand, Pass, Work
 from greennas_jax.costs.settings import CostSettings
 
 Array = layer_table.Array
 BYTES = layer_table.BYTES_PER_ELEMENT
 
 
-def _select(masks: tuple[Array, ...], values: tuple[Array, ...]) -> Array:
-    """Return the value whose mask holds, 0 where none does."""
-    xp = layer_table.array_namespace(*values)
-    chosen = xp.zeros_like(values[0])
-    for mask, value in zip(masks, values, strict=True):
-        chosen = xp.where(mask, value, chosen)
-    return chosen
+def _simple(flops: Array, *sizes: Array) -> Pass:
+    every = flops == flops
+    return Pass((Computation(flops),), tuple(Operand(size, every) for size in sizes))
 
 
-def _merge(alternatives: tuple[tuple[Array, Array, tuple[Array, ...]], ...]) -> Pass:
-    """Return the pass that takes, row by row, the alternative whose mask holds.
+def _product(a: Array, b: Array, c: Array) -> Pass:
+    """Return D.2: [a, b] times [b, c]."""
+    return _simple(2 * a * b * c, BYTES * a * b, BYTES * b * c, BYTES * a * c)
+
+
+def _convolutions(
+    table: LayerTable, gemm: Gemm, settings: CostSettings, step: str, *, checked: bool
+) -> list[tuple[Array, Pass]]:
+    """Return how the convolutions among some layers are computed in one pass.
 
     Args:
-      alternatives: (mask, FLOPs, bytes of two or three operands), masks mutually exclusive.
+      table: Layers [L].
+      gemm: What is convolved in this pass.
+      settings: `conv_algorithm` decides.
+      step: The pass.
+      checked: Whether the algorithm is used only where it applies; the original never asks.
     """
-    masks = tuple(mask for mask, _, _ in alternatives)
-    operands = []
-    for index in range(3):
-        having = [(m, sizes[index]) for m, _, sizes in alternatives if index < len(sizes)]
-        moved = having[0][0]
-        for mask, _ in having[1:]:
-            moved = moved | mask
-        sizes = _select(tuple(m for m, _ in having), tuple(s for _, s in having))
-        operands.append(Operand(sizes, moved))
-    return Pass(_select(masks, tuple(flops for _, flops, _ in alternatives)), tuple(operands))
+    convolution = table.is_any(Operation.CONVOLUTION)
+    chosen = conv_algorithms.get(settings.conv_algorithm)
+    if not checked:
+        return [(convolution, chosen.original(gemm, step))]
+    applies = chosen.applies(table)
+    return [
+        (applies, chosen.original(gemm, step)),
+        (convolution & ~applies, gemm_convolution.original(gemm, step)),
+    ]
 
 
-def _gemm(mask: Array, gemm: Gemm) -> tuple[Array, Array, tuple[Array, ...]]:
-    return mask, gradient_layers.flops(gemm), gradient_layers.operands(gemm)
-
-
-def _product(mask: Array, a: Array, b: Array, c: Array) -> tuple[Array, Array, tuple]:
-    """Return D.2: [a, b] times [b, c]."""
-    return mask, 2 * a * b * c, (BYTES * a * b, BYTES * b * c, BYTES * a * c)
-
-
-def work(table: LayerTable, settings: CostSettings) -> Work:
+def work(table: LayerTable, settings: CostSettings, *, checked: bool = False) -> Work:
     """Return FLOPs and bytes of every pass [L].
 
     Args:
       table: Layers [L].
       settings: Compatibility "paleo".
+      checked: Whether the convolution algorithm is used only where it applies; the original
+        costs whatever it is asked for.
     """
-    convolution = table.is_any(Operation.CONVOLUTION)
     deconvolution = table.is_any(Operation.DECONVOLUTION)
     inner = table.is_any(Operation.INNER_PRODUCT)
-    pooling = table.is_any(Operation.POOLING, Operation.AVERAGE_POOLING)
-    dropout = table.is_any(Operation.DROPOUT)
     backprop = table.reads_input == 0
     layer = gradient_layers.forward(table)
     inverted = gradient_layers.forward(table, transposed=True)
     expanded = gradient_layers.data_gradient(inverted)
-    elements = BYTES * table.input_elements, BYTES * table.output_elements
-    window = table.kernel_height * table.kernel_width
-    unweighted = (
-        (pooling, 2 * window * table.output_elements, elements),
-        (dropout, table.input_elements, elements),
-    )
-    n, d, m = table.batch, table.in_channels, table.out_channels
     filters = gradient_layers.filter_gradient(expanded, holes=expanded.input_holes)
+    gradients = gradient_layers.data_gradient(layer), gradient_layers.filter_gradient(layer)
+    n, d, m = table.batch, table.in_channels, table.out_channels
     parameters = counts.parameters(table, settings)
     copy = Operand(BYTES * parameters, parameters > 0)
+
+    def convolutions(gemm: Gemm, step: str) -> list[tuple[Array, Pass]]:
+        return _convolutions(table, gemm, settings, step, checked=checked)
+
+    def deconvolutions(gemm: Gemm, step: str) -> Pass:
+        return gemm_convolution.original(gemm, step)
+
+    data = [(mask & backprop, step) for mask, step in convolutions(gradients[0], "backward_data")]
     return Work(
-        forward=_merge(
-            (
-                _gemm(convolution, layer),
-                _gemm(deconvolution & backprop, expanded),
-                _product(inner, n, d, m),
-                *unweighted,
-            )
+        forward=passes.select(
+            [
+                *convolutions(layer, "forward"),
+                (deconvolution & backprop, deconvolutions(expanded, "forward")),
+                (inner, _product(n, d, m)),
+                *_unweighted(table),
+            ]
         ),
-        backward_data=_merge(
-            (
-                _gemm(convolution & backprop, gradient_layers.data_gradient(layer)),
-                _gemm(deconvolution, inverted),
-                _product(inner, n, m, d),
-                *unweighted,
-            )
+        backward_data=passes.select(
+            [
+                *data,
+                (deconvolution, deconvolutions(inverted, "backward_data")),
+                (inner, _product(n, m, d)),
+                *_unweighted(table),
+            ]
         ),
-        backward_filter=_merge(
-            (
-                _gemm(convolution, gradient_layers.filter_gradient(layer)),
-                _gemm(deconvolution, filters),
-                _product(inner, d, n, m),
-            )
+        backward_filter=passes.select(
+            [
+                *convolutions(gradients[1], "backward_filter"),
+                (deconvolution, deconvolutions(filters, "backward_filter")),
+                (inner, _product(d, n, m)),
+            ]
         ),
-        update=Pass(2 * parameters, (copy, copy, copy)),
+        update=Pass((Computation(2 * parameters),), (copy, copy, copy)),
     )
+
+
+def _unweighted(table: LayerTable) -> list[tuple[Array, Pass]]:
+    """Return pooling and dropout, forward and backward alike (D.3, D.4, E.5)."""
+    pooling = table.is_any(Operation.POOLING, Operation.AVERAGE_POOLING)
+    elements = BYTES * table.input_elements, BYTES * table.output_elements
+    window = table.kernel_height * table.kernel_width
+    return [
+        (pooling, _simple(2 * window * table.output_elements, *elements)),
+        (table.is_any(Operation.DROPOUT), _simple(table.input_elements, *elements)),
+    ]
 
 
 def refusals(table: LayerTable) -> tuple[Array, Array, Array]:

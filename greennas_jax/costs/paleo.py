@@ -1,15 +1,17 @@
 """Time of every layer: Paleo's model (Qi, Sparks, Talwalkar, ICLR 2017).
 
 Shapes: L layers. A pass takes FLOPs over the attainable rate plus bytes over the attainable
-bandwidth, without overlap; nothing that is done takes less than one clock cycle.
+bandwidth, without overlap unless that is asked for; nothing that is done takes less than one
+clock cycle.
 """
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from greennas_jax.costs import counts, gemm, layer_table, passes, traffic
+from greennas_jax.costs import conv_algorithms, counts, gemm, layer_table, passes, traffic
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.layer_table import LayerTable
 from greennas_jax.costs.passes import Pass, Work
@@ -21,13 +23,16 @@ Array = layer_table.Array
 PALEO_GIGABYTE = 2.0**30
 GIGABYTE = 1e9
 
+_KINDS = ("compute", "memory")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LayerTimes:
     """Times of every layer and pass [ms], each [L].
 
     The passes of training are given in inference too; `of_mode` sums those that are made. NaN
-    stands where the original Paleo gives no figure.
+    stands where the original Paleo gives no figure. Pipelined, a layer's forward pass, its two
+    gradients together and its update each take the longer of computing and moving.
     """
 
     forward_compute: Array
@@ -38,22 +43,55 @@ class LayerTimes:
     backward_filter_memory: Array
     update_compute: Array
     update_memory: Array
+    pipelined: bool = False
 
     @property
     def forward(self) -> Array:
         """Return the forward pass [ms], [L]."""
-        return self.forward_compute + self.forward_memory
+        return self._together(self.forward_compute, self.forward_memory)
 
     @property
     def backward(self) -> Array:
         """Return both gradients [ms], [L]."""
+        if self.pipelined:
+            return self._together(
+                self.backward_data_compute + self.backward_filter_compute,
+                self.backward_data_memory + self.backward_filter_memory,
+            )
         data = self.backward_data_compute + self.backward_data_memory
         return data + (self.backward_filter_compute + self.backward_filter_memory)
 
     @property
     def update(self) -> Array:
         """Return the parameters' update [ms], [L]."""
-        return self.update_compute + self.update_memory
+        return self._together(self.update_compute, self.update_memory)
+
+    def _together(self, compute: Array, memory: Array) -> Array:
+        if not self.pipelined:
+            return compute + memory
+        return layer_table.array_namespace(compute, memory).maximum(compute, memory)
+
+
+class Units(NamedTuple):
+    """What rules of time differ in, apart from the work.
+
+    Attributes:
+      clock_mhz: The clock of which no call takes less than one cycle [MHz].
+      gigabyte: Bytes that one GB/s moves in a second.
+      update_of_network: Whether the update is at the device's peak and its least time the whole
+        network's (I.2).
+    """
+
+    clock_mhz: Array | float
+    gigabyte: float
+    update_of_network: bool
+
+
+def units(device: Device, settings: CostSettings) -> Units:
+    """Return the units of the rules that the settings ask for."""
+    if settings.compat == "paleo":
+        return Units(device.paleo_clock_mhz, PALEO_GIGABYTE, True)
+    return Units(device.clock_mhz, GIGABYTE, False)
 
 
 def of_mode(times: LayerTimes, mode: str) -> Array:
@@ -63,15 +101,69 @@ def of_mode(times: LayerTimes, mode: str) -> Array:
     return (times.forward + times.backward) + times.update
 
 
-def work(table: LayerTable, settings: CostSettings) -> Work:
-    """Return FLOPs and bytes of every pass by the rules that the settings ask for."""
+def work(table: LayerTable, settings: CostSettings, device: Device | None = None) -> Work:
+    """Return FLOPs and bytes of every pass by the rules that the settings ask for.
+
+    Args:
+      table: Layers [L].
+      settings: Rules and convolution algorithm.
+      device: Needed where the fastest algorithm is asked for: the device decides which it is.
+
+    Raises:
+      ValueError: If the fastest algorithm is asked for, but no device is given.
+    """
+    if settings.conv_algorithm != conv_algorithms.FASTEST:
+        return _work(table, settings)
+    if device is None:
+        raise ValueError("conv_algorithm is 'fastest', which depends on a device; none is given")
+    offered, quickest = _offers(table, device, settings)
+    found = {}
+    for step in Work._fields[:-1]:
+        alternatives = [
+            (quickest[step] == index, getattr(each, step)) for index, each in enumerate(offered)
+        ]
+        found[step] = passes.select(alternatives)
+    return Work(**found, update=offered[0].update)
+
+
+def fastest(table: LayerTable, device: Device, settings: CostSettings) -> dict[str, Array]:
+    """Return for each pass the number of the quickest algorithm that applies to each row [L].
+
+    Args:
+      table: Layers [L].
+      device: The device.
+      settings: Rules; the numbers are those of `conv_algorithms.names()`.
+    """
+    return _offers(table, device, settings)[1]
+
+
+def _offers(
+    table: LayerTable, device: Device, settings: CostSettings
+) -> tuple[list[Work], dict[str, Array]]:
+    """Return the work with each algorithm, and for each pass which is the quickest [L]."""
+    offered = [
+        _work(table, dataclasses.replace(settings, conv_algorithm=name), checked=True)
+        for name in conv_algorithms.names()
+    ]
+    each = [pass_times(done, device, settings, units(device, settings)) for done in offered]
+    xp = layer_table.array_namespace(table.batch, each[0]["forward_compute"])
+    quickest = {}
+    for step in Work._fields[:-1]:
+        compute, memory = (xp.stack([t[f"{step}_{kind}"] for t in each]) for kind in _KINDS)
+        taken = xp.maximum(compute, memory) if settings.pipelined else compute + memory
+        # Of equals the first, hence a matrix product where nothing else applies.
+        quickest[step] = xp.argmin(taken, axis=0)
+    return offered, quickest
+
+
+def _work(table: LayerTable, settings: CostSettings, *, checked: bool = False) -> Work:
     if settings.compat == "paleo":
-        return gemm.work(table, settings)
+        return gemm.work(table, settings, checked=checked)
     return traffic.work(table, settings)
 
 
 def compute_time(flops: Array, device: Device, share: float, floor: Array | float) -> Array:
-    """Return the time of some operations [ms].
+    """Return the time of one call of some operations [ms].
 
     Args:
       flops: Floating-point operations.
@@ -93,7 +185,8 @@ def memory_time(
     total = xp.zeros_like(step.flops)
     for operand in step.operands:
         time = operand.size / gigabyte / device.bandwidth_gbs * 1000 / share
-        total = total + xp.where(operand.moved, xp.maximum(floor, time), 0.0)
+        moving = operand.calls * xp.maximum(floor, time)
+        total = total + xp.where(operand.moved, moving, 0.0)
     return total
 
 
@@ -109,18 +202,37 @@ def times(table: LayerTable, device: Device, settings: CostSettings) -> LayerTim
     Raises:
       ValueError: If compatibility is asked for and the original refuses a layer.
     """
-    compat = settings.compat == "paleo"
     check(table, settings)
-    clock = device.paleo_clock_mhz if compat else device.clock_mhz
-    floor, unit = 1 / clock / 1000, PALEO_GIGABYTE if compat else GIGABYTE
+    done = work(table, settings, device)
+    found = pass_times(done, device, settings, units(device, settings))
+    result = LayerTimes(**found, pipelined=settings.pipelined)
+    return _without_refused(result, table) if settings.compat == "paleo" else result
+
+
+def pass_times(
+    done: Work, device: Device, settings: CostSettings, measures: Units
+) -> dict[str, Array]:
+    """Return the compute and memory times of every pass [ms], by the names of `LayerTimes`.
+
+    Args:
+      done: What is computed and moved.
+      device: The device.
+      settings: The shares of its peak.
+      measures: What a gigabyte and the least time are.
+    """
+    floor = 1 / measures.clock_mhz / 1000
     found = {}
-    for name, step in zip(Work._fields, work(table, settings), strict=True):
-        whole_network = compat and name == "update"
-        share, least = (1.0, 0.0) if whole_network else (settings.ppp_comp, floor)
-        found[f"{name}_compute"] = compute_time(step.flops, device, share, least)
-        found[f"{name}_memory"] = memory_time(step, device, share, least, unit)
-    result = LayerTimes(**found)
-    return _without_refused(result, table) if compat else result
+    for name, step in zip(Work._fields, done, strict=True):
+        alone = name != "update" or not measures.update_of_network
+        share, least = (settings.ppp_comp, floor) if alone else (1.0, 0.0)
+        computing = [
+            call.calls * compute_time(call.flops, device, share, least)
+            for call in step.computations
+        ]
+        # Left to right from the first, as the original adds.
+        found[f"{name}_compute"] = sum(computing[1:], computing[0])
+        found[f"{name}_memory"] = memory_time(step, device, share, least, measures.gigabyte)
+    return found
 
 
 def check(table: LayerTable, settings: CostSettings, names: Sequence[str] | None = None) -> None:
@@ -171,23 +283,53 @@ def update_times(parameters: float, device: Device) -> tuple[float, float]:
     return compute, 3 * max(floor, each)
 
 
-def network_times(table: LayerTable, device: Device, settings: CostSettings) -> LayerTimes:
+def network_times(
+    table: LayerTable,
+    device: Device,
+    settings: CostSettings,
+    kept: np.ndarray | None = None,
+) -> LayerTimes:
     """Return `times` of the layers of one network, so that their sums are the network's times.
 
-    They differ under compatibility only, where the update's floors apply to the network: its time
-    is shared out by parameters, evenly where there are none.
+    They differ under compatibility only, where the update's floors apply to the network.
+
+    Args:
+      table: Layers [L], with numpy arrays.
+      device: The device.
+      settings: The rules.
+      kept: Under compatibility, the layers that the original does not leave out, bool [L].
     """
     found = times(table, device, settings)
     if settings.compat != "paleo":
         return found
-    parameters = counts.parameters(table, settings)
+    compute, memory = network_updates(table, device, settings, kept)
+    found = dataclasses.replace(found, update_compute=compute, update_memory=memory)
+    if kept is None or kept.all():
+        return found
+    parts = [field.name for field in dataclasses.fields(found) if field.name != "pipelined"]
+    return dataclasses.replace(
+        found, **{part: np.where(kept, getattr(found, part), 0.0) for part in parts}
+    )
+
+
+def network_updates(
+    table: LayerTable, device: Device, settings: CostSettings, kept: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (compute, memory) of the original's update of a network, layer by layer [ms], [L].
+
+    It is shared out by parameters, evenly where there are none.
+    """
+    weight = np.ones(len(table)) if kept is None else kept.astype(np.float64)
+    parameters = counts.parameters(table, settings) * weight
     total = float(parameters.sum())
-    share = parameters / total if total else np.full(len(table), 1 / len(table))
+    share = parameters / total if total else weight / weight.sum()
     compute, memory = update_times(total, device)
-    return dataclasses.replace(found, update_compute=share * compute, update_memory=share * memory)
+    return share * compute, share * memory
 
 
-def totals(table: LayerTable, settings: CostSettings) -> tuple[Array, Array]:
+def totals(
+    table: LayerTable, settings: CostSettings, device: Device | None = None
+) -> tuple[Array, Array]:
     """Return (FLOPs, bytes) of each layer in inference or a training step, each [L]."""
-    done = work(table, settings)
+    done = work(table, settings, device)
     return passes.flops(done, settings.mode), passes.bytes_moved(done, settings.mode)

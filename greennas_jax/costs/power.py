@@ -36,8 +36,20 @@ def energy(table: LayerTable, times: LayerTimes, device: Device, settings: CostS
         raise DeviceError(
             f"device '{device.name}' states no power; 'tdp_w' or 'static_w' is needed for energy"
         )
-    seconds = paleo.of_mode(times, settings.mode) * MILLISECOND
-    flops, moved = paleo.totals(table, settings)
+    flops, moved = paleo.totals(table, settings, device)
+    return of_work(flops, moved, paleo.of_mode(times, settings.mode), device)
+
+
+def of_work(flops: Array, moved: Array, milliseconds: Array, device: Device) -> Array:
+    """Return the energy of some work [J]: as `energy`, of any part of it.
+
+    Args:
+      flops: Floating-point operations.
+      moved: Bytes moved to or from the device memory.
+      milliseconds: The time it takes [ms].
+      device: A device that states its power.
+    """
+    seconds = milliseconds * MILLISECOND
     dynamic = (flops * device.pj_per_flop + moved * device.pj_per_byte) * PICOJOULE
     unlimited = device.static_w * seconds + dynamic
     xp = layer_table.array_namespace(unlimited)

@@ -1,16 +1,29 @@
 """The figures of one network on one device, per layer and in total, as JSON values."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from greennas_jax.costs import counts, layer_table, memory, paleo, passes, power
+from greennas_jax.costs import (
+    conv_algorithms,
+    counts,
+    explain,
+    layer_table,
+    memory,
+    paleo,
+    paleo_order,
+    passes,
+    power,
+    remote_fetch,
+)
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.layer_table import LayerTable, Operation
 from greennas_jax.costs.paleo import LayerTimes
-from greennas_jax.costs.settings import CostSettings
+from greennas_jax.costs.settings import MODES, CostSettings
+from greennas_jax.spec import parallel
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Layer, Network
 from greennas_jax.spec.shapes import Shapes
@@ -24,7 +37,12 @@ _PASSES = ("forward", "backward_data", "backward_filter")
 
 
 def profile(
-    network: Network, device: Device, settings: CostSettings, batch_size: int | None = None
+    network: Network,
+    device: Device,
+    settings: CostSettings,
+    batch_size: int | None = None,
+    *,
+    explained: bool = False,
 ) -> dict[str, Any]:
     """Return a network's profile, `greennas.profile/1`.
 
@@ -36,28 +54,36 @@ def profile(
       device: The device.
       settings: What is costed, and by which rules.
       batch_size: Replaces the batch size of every input where given.
+      explained: Whether to say, under "explain", where and why the default differs from the
+        original Paleo.
 
     Raises:
-      SpecError: If the network's shapes disagree.
+      SpecError: If the network's shapes disagree, or splits do not divide a layer.
       ValueError: If the batch size is not positive, or the original Paleo is to be reproduced and
         refuses a layer.
     """
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; allowed: whole numbers from 1")
     compat = "paleo" if settings.compat == "paleo" else None
+    network, split = parallel.expand(network, compat=compat)
     shapes = shape_rules.infer(network, batch_size, compat=compat)
     by_name = network.by_name()
     layers = [by_name[name] for name in shapes]
     table = layer_table.from_network(network, batch_size=batch_size, compat=compat)
-    paleo.check(table, settings, tuple(shapes))
-    times = paleo.network_times(table, device, settings)
+    names = tuple(shapes)
+    paleo.check(table, settings, names)
+    dropped = _dropped(network, names, settings)
+    times = paleo.network_times(table, device, settings, kept=~dropped)
     columns = _columns(table, times, device, settings)
+    if split and compat:
+        columns |= _fetching(layers, split, table, times, device, settings)
+    columns = {name: np.where(dropped, 0.0, column) for name, column in columns.items()}
     reasons: Reasons = {}
     batch = shape_rules.batch_size(shapes)
     totals = _totals(columns, device, batch, reasons)
-    totals["peak_memory_bytes"] = _number(memory.peak_bytes(layers, table, settings))
+    totals |= _peaks(layers, table, settings)
     provenance = _provenance(device, settings)
-    return {
+    result = {
         "schema": SCHEMA,
         "network": network.name,
         "device": device.name,
@@ -67,28 +93,63 @@ def profile(
             "ppp_comp": settings.ppp_comp,
             "ppp_comm": settings.ppp_comm,
             "conv_algorithm": settings.conv_algorithm,
+            "pipelined": settings.pipelined,
             "power": settings.power,
             "compat": settings.compat,
         },
         "totals": totals,
         "layers": _layers(layers, shapes, columns, provenance, reasons),
-        "coverage": _coverage(layers, table, columns, settings),
+        "coverage": _coverage(layers, table, columns, dropped, settings),
         "provenance": provenance,
         "sources": dict(device.sources),
         "reasons": reasons,
     }
+    if settings.conv_algorithm == conv_algorithms.FASTEST:
+        _name_fastest(result["layers"], paleo.fastest(table, device, settings))
+    if explained:
+        result["explain"] = explain.of_network(network, device, settings, batch_size)
+    return result
+
+
+def _dropped(network: Network, names: Sequence[str], settings: CostSettings) -> np.ndarray:
+    """Return the layers that the rules leave out, bool [L]."""
+    if settings.compat != "paleo":
+        return np.zeros(len(names), bool)
+    return paleo_order.dropped(network, names)
+
+
+def _name_fastest(records: list[dict[str, Any]], fastest: Mapping[str, np.ndarray]) -> None:
+    """Add to the record of each convolution which algorithm each pass uses."""
+    known = conv_algorithms.names()
+    for row, record in enumerate(records):
+        if record["type"] == "Convolution":
+            chosen = {step: known[int(best[row])] for step, best in fastest.items()}
+            record["conv_algorithms"] = chosen
+
+
+def _peaks(
+    layers: Sequence[Layer], table: LayerTable, settings: CostSettings
+) -> dict[str, int | float | None]:
+    """Return the peak memory of the mode, and of either mode [bytes]."""
+    found = {}
+    for mode in MODES:
+        of_mode = dataclasses.replace(settings, mode=mode)
+        found[f"peak_memory_{mode}_bytes"] = _number(memory.peak_bytes(layers, table, of_mode))
+    return {"peak_memory_bytes": found[f"peak_memory_{settings.mode}_bytes"], **found}
 
 
 def _columns(
     table: LayerTable, times: LayerTimes, device: Device, settings: CostSettings
 ) -> Columns:
     """Return every per-layer figure [L], NaN where it is not known."""
-    work = paleo.work(table, settings)
+    work = paleo.work(table, settings, device)
     time = paleo.of_mode(times, settings.mode)
     columns = {
         "flops": passes.flops(work, settings.mode),
         "bytes": passes.bytes_moved(work, settings.mode),
         "parameters": counts.parameters(table, settings),
+        "weight_bytes": layer_table.BYTES_PER_ELEMENT * counts.parameters(table, settings),
+        "activation_bytes": counts.activation_bytes(table, settings),
     }
     for name in _PASSES:
         for kind in ("compute", "memory"):
@@ -108,6 +169,32 @@ def _columns(
     return columns
 
 
+def _fetching(
+    layers: Sequence[Layer],
+    split: Mapping[str, int],
+    table: LayerTable,
+    times: LayerTimes,
+    device: Device,
+    settings: CostSettings,
+) -> Columns:
+    """Return what changes where splits fetch from each other, as the original counts it [L]."""
+    size = layer_table.BYTES_PER_ELEMENT * table.output_elements
+    fetch = remote_fetch.times(
+        layers,
+        np.array([split.get(layer.name, -1) for layer in layers]),
+        {layer.name: float(each) for layer, each in zip(layers, size, strict=True)},
+        device,
+        share=settings.ppp_comm,
+    )
+    fetched = remote_fetch.added(times, fetch)
+    return {
+        "remote_fetch_ms": fetch,
+        "forward_ms": fetched.forward,
+        "backward_ms": fetched.backward,
+        "time_ms": paleo.of_mode(fetched, settings.mode),
+    }
+
+
 def _totals(
     columns: Columns,
     device: Device,
@@ -115,7 +202,10 @@ def _totals(
     reasons: Reasons,
 ) -> dict[str, Any]:
     """Return the sums of the layers; power is energy over time."""
-    summed = ("time_ms", "forward_ms", "backward_ms", "update_ms", "flops", "bytes", "parameters")
+    summed = (
+        *("time_ms", "forward_ms", "backward_ms", "update_ms"),
+        *("flops", "bytes", "parameters", "weight_bytes", "activation_bytes"),
+    )
     # Left to right, as the original adds.
     found = {name: float(np.add.accumulate(columns[name])[-1]) for name in summed}
     energy = float(columns["energy_j"].sum())
@@ -172,7 +262,11 @@ def _layers(
 
 
 def _coverage(
-    layers: Sequence[Layer], table: LayerTable, columns: Columns, settings: CostSettings
+    layers: Sequence[Layer],
+    table: LayerTable,
+    columns: Columns,
+    dropped: np.ndarray,
+    settings: CostSettings,
 ) -> dict[str, list[dict[str, str]]]:
     """Return the layers that cost nothing, and those that the model does not really describe."""
     free, outside = [], []
@@ -187,6 +281,8 @@ def _coverage(
             )
         if settings.compat == "paleo" and table.groups[index] > 1:
             outside.append(named | {"reason": "Paleo ignores groups"})
+        if dropped[index]:
+            outside.append(named | {"reason": "Paleo leaves this layer out without a message"})
     return {"zero_cost_layers": free, "out_of_range_layers": outside}
 
 

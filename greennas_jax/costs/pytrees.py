@@ -18,4 +18,4 @@ def _register(record: type, static: tuple[str, ...] = ()) -> None:
 
 _register(layer_table.LayerTable)
 _register(devices.Device, ("name", "sources", "power_known"))
-_register(paleo.LayerTimes)
+_register(paleo.LayerTimes, ("pipelined",))

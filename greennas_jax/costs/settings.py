@@ -3,9 +3,10 @@
 import dataclasses
 from typing import Any
 
+from greennas_jax.costs import conv_algorithms
+
 MODES = ("inference", "training")
 COMPATIBILITIES = (None, "paleo")
-CONV_ALGORITHMS = ("gemm",)
 POWER_MODELS = ("physical",)
 
 
@@ -19,7 +20,10 @@ class CostSettings:
         memory time is divided by the share of computation).
       ppp_comm: Platform percent of peak of the network between devices, as a fraction.
       compat: "paleo" reproduces the original's figures, mistakes included; None puts them right.
-      conv_algorithm: How convolutions are computed.
+      conv_algorithm: How convolutions are computed, by its registered name, or "fastest": in each
+        pass of each layer the quickest of those that apply.
+      pipelined: Whether computing and moving overlap: a layer then takes the longer of the two
+        instead of their sum.
       power: Which power model gives the energy.
     """
 
@@ -28,12 +32,17 @@ class CostSettings:
     ppp_comm: float = 1.0
     compat: str | None = None
     conv_algorithm: str = "gemm"
+    pipelined: bool = False
     power: str = "physical"
 
     def __post_init__(self):
         _one_of("mode", self.mode, MODES)
         _one_of("compat", self.compat, COMPATIBILITIES)
-        _one_of("conv_algorithm", self.conv_algorithm, CONV_ALGORITHMS)
+        named = conv_algorithms.ALIASES.get(self.conv_algorithm, self.conv_algorithm)
+        object.__setattr__(self, "conv_algorithm", named)
+        _one_of("conv_algorithm", named, conv_algorithms.choices())
+        if not isinstance(self.pipelined, bool):
+            raise ValueError(f"pipelined is {self.pipelined!r}; allowed: true or false")
         _one_of("power", self.power, POWER_MODELS)
         for name in ("ppp_comp", "ppp_comm"):
             value = getattr(self, name)

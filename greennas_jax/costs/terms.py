@@ -76,8 +76,7 @@ def _parameters(table: LayerTable, device: Device, settings: CostSettings) -> Ar
 
 
 def _flops(table: LayerTable, device: Device, settings: CostSettings) -> Array:
-    del device
-    return paleo.totals(table, settings)[0]
+    return paleo.totals(table, settings, device)[0]
 
 
 register(Term("energy", "J", _energy, "energy of inference or a training step"))

@@ -8,6 +8,7 @@ Convolution, inner product (forward; data and filter gradient have the same FLOP
   gradient reads dout and w and writes din, the filter gradient reads in and dout and writes dw.
 Deconvolution: the same with the roles of in and out exchanged in the FLOPs, 2 kh kw Cin Cout ih iw
 N.
+Another algorithm than the matrix product has its own FLOPs, and moves more than the tensors.
 Behind them, in the same layer: bias and activation together read and write the output once, plus
 the bias: 4 (2 out + Cout). Batch normalisation 4 (2 out + 4 Cout) in inference (mean, variance,
 scale, offset); 4 (3 out + 4 Cout) in training (statistics first). Backward: an activation reads
@@ -23,9 +24,9 @@ and momentum written, 4 x 5 bytes per parameter.
 
 import numpy as np
 
-from greennas_jax.costs import counts, layer_table
+from greennas_jax.costs import conv_algorithms, counts, layer_table
 from greennas_jax.costs.layer_table import LayerTable, Operation
-from greennas_jax.costs.passes import Operand, Pass, Work
+from greennas_jax.costs.passes import Computation, Operand, Pass, Work
 from greennas_jax.costs.settings import CostSettings
 
 Array = layer_table.Array
@@ -76,8 +77,8 @@ def _tensors_moved(table: LayerTable, mode: str) -> tuple[Array, Array]:
     return forward, backward
 
 
-def _flops(table: LayerTable, mode: str) -> tuple[Array, Array, Array]:
-    """Return FLOPs of the forward pass, the data gradient and the filter gradient [L]."""
+def _products(table: LayerTable, settings: CostSettings) -> tuple[Array, Array]:
+    """Return (FLOPs of layers with weights in any of their passes, bytes beside tensors) [L]."""
     xp = table.namespace
     window = 2 * table.kernel_height * table.kernel_width
     transposed = table.is_any(Operation.DECONVOLUTION)
@@ -86,6 +87,18 @@ def _flops(table: LayerTable, mode: str) -> tuple[Array, Array, Array]:
     )
     product = window * pixels * table.filter_channels * table.out_channels
     product = xp.where(table.is_any(*counts.WEIGHTED), product, 0.0)
+    if settings.conv_algorithm == "gemm":
+        return product, xp.zeros_like(product)
+    algorithm = conv_algorithms.get(settings.conv_algorithm)
+    applies = algorithm.applies(table)
+    flops, beside = algorithm.amounts(table)
+    return xp.where(applies, flops, product), xp.where(applies, beside, 0.0)
+
+
+def _flops(table: LayerTable, product: Array, mode: str) -> tuple[Array, Array, Array]:
+    """Return FLOPs of the forward pass, the data gradient and the filter gradient [L]."""
+    xp = table.namespace
+    window = 2 * table.kernel_height * table.kernel_width
     pooled = xp.where(
         table.is_any(Operation.POOLING, Operation.AVERAGE_POOLING),
         window * table.output_elements,
@@ -110,7 +123,7 @@ def _behind(table: LayerTable, mode: str) -> tuple[Array, Array]:
 
 
 def _pass(flops: Array, size: Array) -> Pass:
-    return Pass(flops, (Operand(size, size > 0),))
+    return Pass((Computation(flops),), (Operand(size, size > 0),))
 
 
 def work(table: LayerTable, settings: CostSettings) -> Work:
@@ -118,20 +131,24 @@ def work(table: LayerTable, settings: CostSettings) -> Work:
 
     Args:
       table: Layers [L].
-      settings: `mode` decides what batch normalisation and dropout do in the forward pass.
+      settings: `mode` decides what batch normalisation and dropout do in the forward pass,
+        `conv_algorithm` how convolutions are computed, where it applies.
     """
     xp = table.namespace
     weights = counts.weights(table)
     weighted = table.is_any(*counts.WEIGHTED)
     forward, backward = _tensors_moved(table, settings.mode)
     behind, behind_backward = _behind(table, settings.mode)
-    forward_flops, data_flops, filter_flops = _flops(table, settings.mode)
+    product, beside = _products(table, settings)
+    forward_flops, data_flops, filter_flops = _flops(table, product, settings.mode)
     gradient = 1 - table.reads_input
     parameters = counts.parameters(table, settings)
     tensors = xp.where(weighted, table.input_elements + table.output_elements, 0.0)
     return Work(
-        forward=_pass(forward_flops, BYTES * (forward + weights + behind)),
-        backward_data=_pass(data_flops * gradient, BYTES * (backward + weights) * gradient),
-        backward_filter=_pass(filter_flops, BYTES * (tensors + weights + behind_backward)),
+        forward=_pass(forward_flops, BYTES * (forward + weights + behind) + beside),
+        backward_data=_pass(
+            data_flops * gradient, (BYTES * (backward + weights) + beside) * gradient
+        ),
+        backward_filter=_pass(filter_flops, BYTES * (tensors + weights + behind_backward) + beside),
         update=_pass(4 * parameters, 5 * BYTES * parameters),
     )

@@ -105,9 +105,9 @@ def pareto(
         axes.axhline(guard, color=RED, linestyle="--", linewidth=1.4, label="accuracy guard")
     if bound is not None:
         axes.axvline(bound, color=INK, linestyle=":", linewidth=1.6, label="exact lower bound")
-    axes.plot(given.cost, given.accuracy, **_marker("s", ORANGE, 11), label="given network")
+    axes.plot(given.cost, given.accuracy, **marker("s", ORANGE, 11), label="given network")
     if chosen is not None:
-        axes.plot(chosen.cost, chosen.accuracy, **_marker("*", GREEN, 19), label="chosen network")
+        axes.plot(chosen.cost, chosen.accuracy, **marker("*", GREEN, 19), label="chosen network")
     if below:
         axes.set_ylim(bottom=floor)
     axes.set_xlabel(cost_label, fontsize=12)
@@ -275,15 +275,27 @@ def save(path: str | os.PathLike[str], figure: Figure) -> None:
     files.write_bytes(path, buffer.getvalue())
 
 
+def panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
+    """Return an empty figure of the common width, and its axes below each other.
+
+    Args:
+      count: Number of axes.
+      height: Height of each [inches].
+    """
+    figure = Figure(figsize=(WIDTH_INCHES, count * height), layout="constrained")
+    backend_agg.FigureCanvasAgg(figure)
+    found = [figure.add_subplot(count, 1, index) for index in range(1, count + 1)]
+    for axes in found:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(visible=True, color="#E4E4E4", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.tick_params(labelsize=11, color=GREY, labelcolor=INK)
+    return figure, found
+
+
 def _figure(height: float) -> tuple[Figure, Axes]:
     """Return an empty figure of the common width, and its axes."""
-    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
-    backend_agg.FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(visible=True, color="#E4E4E4", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=11, color=GREY, labelcolor=INK)
+    figure, (axes,) = panels(1, height)
     return figure, axes
 
 
@@ -301,9 +313,10 @@ def _legend(figure: Figure, axes: Axes) -> None:
     )
 
 
-def _marker(marker: str, colour: str, size: float) -> dict:
+def marker(shape: str, colour: str, size: float) -> dict:
+    """Return the style of a single point that stands out."""
     return {
-        "marker": marker,
+        "marker": shape,
         "color": colour,
         "markersize": size,
         "markeredgecolor": INK,

@@ -92,9 +92,11 @@ def window_output(
         mode = padding if isinstance(padding, str) else padding[axis]
         sizes.append(output_size(shape[1 + axis], kernel[axis], strides[axis], mode))
     if min(sizes) < 1 and compat is None:
+        pads = padding if isinstance(padding, tuple) else (0, 0)
+        largest = [shape[1 + axis] + 2 * pads[axis] for axis in (0, 1)]
         raise SpecError(
             f"layer '{layer.name}': kernel {list(kernel)} is larger than its input {list(shape)}; "
-            "at most the padded input is allowed"
+            f"at most the padded input {largest} is allowed"
         )
     return sizes[0], sizes[1]
 

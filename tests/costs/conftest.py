@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 
 import jax.numpy as jnp
@@ -131,3 +132,14 @@ def as_jax():
         return layer_table.LayerTable(**{n: jnp.asarray(getattr(table, n)) for n in fields})
 
     return convert
+
+
+@pytest.fixture(scope="session")
+def paleo_network(shared):
+    """Return a function that loads one of the original's networks."""
+
+    @functools.cache
+    def load(name):
+        return paleo_json.load(shared / "paleo" / "nets" / f"{name}.json")
+
+    return load

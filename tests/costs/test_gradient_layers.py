@@ -1,8 +1,12 @@
+import json
+
 import numpy as np
 import pytest
 
-from greennas_jax.costs import gemm, gradient_layers
+from greennas_jax.costs import gemm, gradient_layers, layer_table
 from greennas_jax.costs.settings import CostSettings
+from greennas_jax.spec import shapes
+from greennas_jax.spec.network import Layer
 
 PALEO = CostSettings(compat="paleo")
 
@@ -80,3 +84,68 @@ def test_the_first_deconvolution_has_no_forward_cost_in_the_original(row):
     assert first.forward.flops[0] == 0
     assert later.forward.flops[0] > 0
     assert first.backward_data.flops[0] == later.backward_data.flops[0] > 0
+
+
+def reference_convolutions(shared):
+    """Yield (input, output, text, gradient layers, work of each pass) of every reference case."""
+    for case in json.loads((shared / "paleo" / "random" / "conv.json").read_text())["cases"]:
+        spec = case["spec"]
+        yield spec["inputs"], case["outputs"], spec, case["gradient_layers"], case["work"]
+    for path in sorted((shared / "paleo" / "layers").glob("*.json")):
+        for layer in json.loads(path.read_text()).get("layers", ()):
+            if "gradient_layers" in layer:
+                gradients, work = layer["gradient_layers"], layer["work"]
+                yield layer["inputs"], layer["outputs"], layer, gradients, work
+
+
+def shapes_of(gradient):
+    """Return a gradient layer in the original's words, row by row."""
+    rows, columns = gradient.height, gradient.width
+    return {
+        "inputs": (gradient.batch, rows.size, columns.size, gradient.in_channels),
+        "filters": (rows.kernel, columns.kernel, gradient.in_channels, gradient.out_channels),
+        "outputs": (gradient.batch, rows.output, columns.output, gradient.out_channels),
+        "pad_h": (rows.pad,),
+        "pad_w": (columns.pad,),
+        "percent_holes_in_inputs": (gradient.input_holes,),
+        "percent_holes_in_filters": (gradient.filter_holes,),
+    }
+
+
+def test_gradient_layers_of_the_original(shared):
+    cases = list(reference_convolutions(shared))
+    layers = [
+        Layer(
+            name="c",
+            type="Convolution",
+            parents=("x",) if text["backprop"] else ("data",),
+            attributes={**{k: text[k] for k in ("strides", "padding")}, "filter": text["filters"]},
+        )
+        for _, _, text, _, _ in cases
+    ]
+    sizes = [shapes.Shapes((tuple(case[0]),), tuple(case[1])) for case in cases]
+    table = layer_table.rows(layers, sizes, compat="paleo")
+    forward = gradient_layers.forward(table)
+    found = {
+        "backward_data": gradient_layers.data_gradient(forward),
+        "backward_filter": gradient_layers.filter_gradient(forward),
+    }
+    work = gemm.work(table, PALEO)
+    compared = 0
+    for step, gradient in found.items():
+        told = {key: np.stack(columns, axis=1) for key, columns in shapes_of(gradient).items()}
+        for row, (_, _, _, gradients, done) in enumerate(cases):
+            if "error" in gradients[step]:
+                continue
+            for key, values in told.items():
+                expected = gradients[step][key]
+                np.testing.assert_allclose(values[row], expected, rtol=1e-12, err_msg=key)
+            compared += 1
+            if "error" in done[step]:
+                continue
+            operands = [o for o in getattr(work, step).operands if o.moved[row]]
+            if done[step]["flops"]:
+                assert getattr(work, step).flops[row] == pytest.approx(done[step]["flops"][0])
+            sizes_found = [float(operand.size[row]) for operand in operands]
+            assert sizes_found == pytest.approx(done[step]["bytes"], rel=1e-12)
+    assert compared > 1000

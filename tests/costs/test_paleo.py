@@ -4,10 +4,10 @@ import pathlib
 import numpy as np
 import pytest
 
-from greennas_jax.costs import devices, layer_table, paleo
+from greennas_jax.costs import counts, devices, gemm, layer_table, paleo
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.settings import CostSettings
-from greennas_jax.spec import paleo_json, shapes
+from greennas_jax.spec import paleo_json, parallel, shapes
 from greennas_jax.spec.network import Layer
 
 PARTS = (
@@ -15,7 +15,7 @@ PARTS = (
     *("backward_data_compute", "backward_data_memory"),
     *("backward_filter_compute", "backward_filter_memory"),
 )
-SHAPELESS = ("syn_mp_3splits", "alex_v2_4gpu")
+SPLIT = ("syn_mp_3splits", "alex_v2_4gpu")
 NETWORKS = (
     *("alex_v2", "nin", "vgg16", "cifar10_6conv", "resnet50"),
     *("inception_v3", "alex_v2_1gpu", "bvlc_googlenet_80"),
@@ -63,10 +63,11 @@ def test_layers_of_the_original(case):
 
 @pytest.mark.parametrize("ppp", ["1.0", "0.62"])
 @pytest.mark.parametrize("device", ["TITAN_X", "K20X", "K80", "CPU_I7"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*NETWORKS, *SPLIT])
 def test_networks_of_the_original(shared, name, device, ppp):
     figures = json.loads((shared / "paleo" / "layers" / f"{name}.json").read_text())
     network = paleo_json.load(shared / "paleo" / "nets" / f"{name}.json")
+    network = parallel.expand(network, compat="paleo").network
     table = layer_table.from_network(network, compat="paleo")
     settings = original(ppp_comp=float(ppp))
     times = paleo.times(table, devices.load(device), settings)
@@ -110,7 +111,7 @@ def test_random_layers_of_the_original(shared, kind):
 def test_every_reference_network_is_compared(shared):
     present = {path.stem for path in (shared / "paleo" / "layers").glob("*.json")}
     failing = {name for name in present if name.startswith("syn_fail")}
-    assert present - failing == {*NETWORKS, *SHAPELESS}
+    assert present - failing == {*NETWORKS, *SPLIT}
 
 
 def test_forward_by_hand(convolution):
@@ -221,6 +222,61 @@ def test_the_update_is_shared_out_by_parameters(row, joined):
     assert found.update_memory.tolist() == pytest.approx([0.75e-6, 2.25e-6])
     empty = paleo.network_times(row("ReLU", (1, 1)), device, original())
     assert empty.update[0] == pytest.approx(3e-6)
+
+
+def test_pipelined_layers_take_the_longer_of_computing_and_moving(every_type):
+    table = layer_table.from_network(every_type)
+    settings = CostSettings(mode="training", pipelined=True)
+    found = paleo.times(table, ROUND, settings)
+    np.testing.assert_array_equal(
+        found.forward, np.maximum(found.forward_compute, found.forward_memory)
+    )
+    compute = found.backward_data_compute + found.backward_filter_compute
+    memory = found.backward_data_memory + found.backward_filter_memory
+    np.testing.assert_array_equal(found.backward, np.maximum(compute, memory))
+    total = found.forward + found.backward + found.update
+    np.testing.assert_array_equal(paleo.of_mode(found, "training"), total)
+
+
+def test_an_open_size_that_the_original_leaves_open(network_of):
+    # C.9: the size stays -1, so 2 * 4 * -1 * 3 FLOP and all negative bytes give the floor.
+    layers = {
+        "data": {"type": "Input", "parents": [], "tensor": [4, 2, 2, 5]},
+        "flat": {"type": "Reshape", "parents": ["data"], "output_shape": [-1, -1]},
+        "dense": {"type": "InnerProduct", "parents": ["flat"], "num_outputs": 3},
+    }
+    network = network_of(layers)
+    table = layer_table.from_network(network, compat="paleo")
+    assert counts.parameters(table, original())[2] == 0
+    found = paleo.times(table, devices.load("titan_x"), original())
+    assert found.forward_compute[2] == 1e-6
+    assert paleo.totals(layer_table.from_network(network), CostSettings())[0][2] == 2 * 4 * 20 * 3
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding", "outputs"),
+    [
+        # The original stops at all of these (E.4): even SAME kernels, and windows that leave more
+        # than one pixel over.
+        (8, 2, 1, "SAME", 8),
+        (224, 11, 4, "SAME", 56),
+        (9, 3, 4, "VALID", 2),
+        (10, 4, 3, [1, 1], 3),
+        (8, 1, 5, "SAME", 2),
+    ],
+)
+def test_legal_convolutions_that_the_original_refuses(
+    convolution, size, kernel, stride, padding, outputs
+):
+    text = ((2, size, size, 3), [kernel, kernel, 3, 5])
+    table = convolution(*text, stride=stride, padding=padding, use_bias=False)
+    unbuilt, data, filters = gemm.refusals(table)
+    assert (unbuilt | data | filters)[0]
+    work = paleo.work(table, CostSettings(mode="training"))
+    product = 2 * kernel**2 * 3 * outputs**2 * 5 * 2
+    assert [float(step.flops[0]) for step in work[:3]] == [product] * 3
+    times = paleo.times(table, ROUND, CostSettings(mode="training"))
+    assert np.isfinite(paleo.of_mode(times, "training")).all()
 
 
 def test_time_of_the_mode_is_the_sum_of_its_passes(every_type):

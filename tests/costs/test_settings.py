@@ -14,7 +14,8 @@ def test_defaults_are_inference_at_the_peak():
     [
         ({"mode": "test"}, "mode is 'test'; allowed: inference, training"),
         ({"compat": "caffe"}, "compat is 'caffe'; allowed: none, paleo"),
-        ({"conv_algorithm": "fft"}, "conv_algorithm is 'fft'; allowed: gemm"),
+        ({"conv_algorithm": "fit"}, "conv_algorithm is 'fit'; allowed: gemm, fft, tiled_fft"),
+        ({"pipelined": 1}, "pipelined is 1; allowed: true or false"),
         ({"power": "guess"}, "power is 'guess'; allowed: physical"),
         ({"ppp_comp": 62}, "ppp_comp is 62; allowed: a fraction"),
         ({"ppp_comm": 0.0}, "ppp_comm is 0.0; allowed: a fraction"),

@@ -62,7 +62,7 @@ def test_training_as_the_original_with_a_share_of_the_peak(spec, tmp_path):
     flags = ("--mode=training", "--compat=paleo", "--ppp_comp=0.5", "--ppp_comm=0.5", "--summary")
     result = run(f"--spec={spec}", "--device=k80", f"--json={out}", *flags)
     assert result.returncode == 0
-    assert "conv" not in result.stdout
+    assert "4x8x8x8" in result.stdout
     found = json.loads(out.read_text())
     assert found["settings"]["compat"] == "paleo"
     layer = found["layers"][1]
@@ -72,6 +72,18 @@ def test_training_as_the_original_with_a_share_of_the_peak(spec, tmp_path):
     expected = 4 * (1200 + 216 + 2048) / (240 * 2**30) * 1000
     assert layer["forward_memory_ms"] == pytest.approx(expected, rel=1e-12)
     assert layer["backward_data_compute_ms"] == 0
+
+
+def test_explanation(spec, tmp_path):
+    out = tmp_path / "out.json"
+    flags = ("--explain", "--conv_algorithm=fastest", "--pipelined", "--summary")
+    result = run(f"--spec={spec}", "--device=k80", f"--json={out}", *flags)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "free (" in result.stdout
+    found = json.loads(out.read_text())
+    assert found["settings"]["pipelined"] is True
+    odd = next(layer for layer in found["explain"]["layers"] if layer["name"] == "odd")
+    assert [reason["rule"] for reason in odd["reasons"]] == ["free"]
 
 
 def test_a_device_file_of_ones_own(spec, tmp_path):
@@ -91,7 +103,7 @@ def test_a_device_file_of_ones_own(spec, tmp_path):
         ("--device=absent.json", ("absent.json",)),
         ("--mode=test", ("--mode", "inference")),
         ("--compat=caffe", ("--compat", "paleo")),
-        ("--conv_algorithm=fft", ("'fft'", "allowed: gemm")),
+        ("--conv_algorithm=fit", ("'fit'", "allowed: gemm, fft, tiled_fft, im2col, fastest")),
         ("--power=guess", ("'guess'", "allowed: physical")),
         ("--ppp_comp=62", ("ppp_comp is 62", "at most 1")),
         ("--batch_size=0", ("--batch_size",)),
@@ -142,6 +154,19 @@ def test_a_reader_that_closes_the_pipe(spec):
         check=False,
     )
     assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "printed"),
+    [("vgg16", 64, "345.83"), ("alex_v2", 128, "33.16"), ("nin", 128, "45.68")],
+)
+def test_the_table_of_neuralpower(shared, name, batch, printed):
+    """Paleo's forward times on a Titan X in Cai et al., ACML 2017, to the printed digit."""
+    spec = shared / "paleo" / "nets" / f"{name}.json"
+    result = run(f"--spec={spec}", "--device=titan_x", "--compat=paleo", f"--batch_size={batch}")
+    assert result.returncode == 0
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["forward", printed, "ms"] in lines
 
 
 def test_the_figures_of_the_original(shared, tmp_path):

@@ -1,0 +1,1 @@
+"""Networks of other formats: text or bytes in, a `spec.network.Network` out."""
