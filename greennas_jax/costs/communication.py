@@ -114,7 +114,7 @@ def get(name: str) -> Scheme:
 
 
 def all_reduce_time(name: str, size: float, fabric: Fabric, workers: int) -> float:
-    """Return the time of an all-reduce [ms]; nothing for one worker, but for Paleo's mixing (J.4).
+    """Return the time of an all-reduce [ms]; nothing for one worker, but for Paleo's mixing.
 
     Args:
       name: A scheme of the registry.
@@ -132,7 +132,7 @@ def all_reduce_time(name: str, size: float, fabric: Fabric, workers: int) -> flo
 
 
 def tree_height(workers: int, compat: str | None = None) -> int:
-    """Return ceil(log2 workers); Paleo's is one too many at 2^29, 2^31, 2^39 (J.3)."""
+    """Return ceil(log2 workers); Paleo's is one too many at 2^29, 2^31, 2^39."""
     if compat == "paleo":
         return math.ceil(math.log(workers) / math.log(2))
     return (workers - 1).bit_length()

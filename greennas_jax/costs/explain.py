@@ -29,27 +29,25 @@ from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Network
 
 REASONS = {
-    "dropped": "Paleo never reaches this layer and leaves it out without a message (G.6)",
-    "refused": "Paleo gives no figure: a gradient's shape differs from what it is of (E.4, E.6)",
-    "shape": "a window is clipped to its input, and every open size is filled in (C.3, C.9)",
-    "clock": "Paleo's clock of this device, hence its least time, is a misprint (B.1)",
-    "gigabyte": "a GB/s is 10^9 bytes per second; Paleo moves 2^30 (B.5)",
-    "calls": "a pass takes at least one clock; Paleo's takes one per operand (B.5)",
-    "groups": "a filter reads its own group's channels; Paleo ignores groups (C.4)",
-    "padding": "zeros around the input are not read from memory; Paleo's are (D.1)",
-    "gradient": "zeros within and around a spread gradient are neither multiplied nor moved (E.2)",
-    "deconvolution": "as many operations as pixels and weights meet; reading the data is no "
-    "excuse (E.6)",
-    "source": "no gradient flows back to the data (E.2)",
-    "followers": "bias, activation and normalisation in the layer move its output (B.8)",
-    "pooling": "the gradient of a maximum also reads where it was found; none reaches the data "
-    "(E.5)",
-    "dropout": "the identity at inference; in training it also moves a mask (D.4)",
-    "free": "a type that costs nothing in Paleo reads and writes its tensors (D)",
+    "dropped": "Paleo never reaches this layer and leaves it out without a message",
+    "refused": "Paleo gives no figure: a gradient's shape differs from what it is of",
+    "shape": "a window is clipped to its input, and every open size is filled in",
+    "clock": "Paleo's clock of this device, hence its least time, is a misprint",
+    "gigabyte": "a GB/s is 10^9 bytes per second; Paleo moves 2^30",
+    "calls": "a pass takes at least one clock; Paleo's takes one per operand",
+    "groups": "a filter reads its own group's channels; Paleo ignores groups",
+    "padding": "zeros around the input are not read from memory; Paleo's are",
+    "gradient": "zeros within and around a spread gradient are neither multiplied nor moved",
+    "deconvolution": "as many operations as pixels and weights meet; reading the data is no excuse",
+    "source": "no gradient flows back to the data",
+    "followers": "bias, activation and normalisation in the layer move its output",
+    "pooling": "the gradient of a maximum also reads where it was found; none reaches the data",
+    "dropout": "the identity at inference; in training it also moves a mask",
+    "free": "a type that costs nothing in Paleo reads and writes its tensors",
     "algorithm": "transforms of real values leave half a spectrum, tiles overlap, sizes are powers "
-    "of two, and what does not apply is a matrix product (F)",
+    "of two, and what does not apply is a matrix product",
     "update": "momentum is read and written, biases only where they are, at the attainable share "
-    "of the peak (I.2)",
+    "of the peak",
 }
 # Below this share of a layer's time a difference is rounding.
 _NOTHING = 1e-12

@@ -35,7 +35,7 @@ def _extent(axis: Axis) -> Array:
 
 
 def original(gemm: Gemm, step: str) -> Pass:
-    """Return what the original counts for a layer or one of its gradient layers (F)."""
+    """Return what the original counts for a layer or one of its gradient layers."""
     del step
     height, width = _extent(gemm.height), _extent(gemm.width)
     xp = layer_table.array_namespace(height, width)

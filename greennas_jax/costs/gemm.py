@@ -112,7 +112,7 @@ def work(table: LayerTable, settings: CostSettings, *, checked: bool = False) ->
 
 
 def _unweighted(table: LayerTable) -> list[tuple[Array, Pass]]:
-    """Return pooling and dropout, forward and backward alike (D.3, D.4, E.5)."""
+    """Return pooling and dropout, forward and backward alike."""
     pooling = table.is_any(Operation.POOLING, Operation.AVERAGE_POOLING)
     elements = BYTES * table.input_elements, BYTES * table.output_elements
     window = table.kernel_height * table.kernel_width
@@ -125,8 +125,8 @@ def _unweighted(table: LayerTable) -> list[tuple[Array, Pass]]:
 def refusals(table: LayerTable) -> tuple[Array, Array, Array]:
     """Return where the original stops with an assertion: forward, data and filter, bool [L].
 
-    A convolution's gradients must have the shape of what they are gradients of (E.4); a
-    deconvolution must be buildable from its convolution (E.6).
+    A convolution's gradients must have the shape of what they are gradients of; a
+    deconvolution must be buildable from its convolution.
     """
     t = table
     convolution = t.is_any(Operation.CONVOLUTION)

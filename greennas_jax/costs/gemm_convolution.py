@@ -27,7 +27,7 @@ def amounts(table: LayerTable) -> tuple[Array, Array]:
 
 
 def original(gemm: Gemm, step: str) -> Pass:
-    """Return what the original counts for a layer or one of its gradient layers (D.1)."""
+    """Return what the original counts for a layer or one of its gradient layers."""
     del step
     every = gemm.batch == gemm.batch
     operands = tuple(Operand(size, every) for size in gradient_layers.operands(gemm))

@@ -135,7 +135,8 @@ def filter_gradient(gemm: Gemm, holes: Array | None = None) -> Gemm:
 
     Args:
       gemm: The forward convolution.
-      holes: Share of the expanded gradient that is zero; by default its own (E.6 gives others).
+      holes: Share of the expanded gradient that is zero; by default its own (a
+        deconvolution gives others).
     """
     zero_share = data_gradient(gemm).input_holes if holes is None else holes
     return Gemm(
@@ -151,5 +152,5 @@ def filter_gradient(gemm: Gemm, holes: Array | None = None) -> Gemm:
 
 
 def outputs_are(gemm: Gemm, height: Array, width: Array) -> Array:
-    """Return whether the spatial output has the sizes it should have (E.4), bool [L]."""
+    """Return whether the spatial output has the sizes it should have, bool [L]."""
     return (gemm.height.output == height) & (gemm.width.output == width)

@@ -30,7 +30,7 @@ def amounts(table: LayerTable) -> tuple[Array, Array]:
 
 
 def original(gemm: Gemm, step: str) -> Pass:
-    """Return what the original counts: the matrix in the data gradient only (D.1, K)."""
+    """Return what the original counts: the matrix in the data gradient only."""
     product = gemm_convolution.original(gemm, step)
     if step != "backward_data":
         return product

@@ -19,7 +19,7 @@ from greennas_jax.costs.settings import CostSettings
 
 Array = layer_table.Array
 
-# The original divides bytes by 2^30 but states bandwidths in units of 10^9 (B.5).
+# The original divides bytes by 2^30 but states bandwidths in units of 10^9.
 PALEO_GIGABYTE = 2.0**30
 GIGABYTE = 1e9
 
@@ -79,7 +79,7 @@ class Units(NamedTuple):
       clock_mhz: The clock of which no call takes less than one cycle [MHz].
       gigabyte: Bytes that one GB/s moves in a second.
       update_of_network: Whether the update is at the device's peak and its least time the whole
-        network's (I.2).
+        network's.
     """
 
     clock_mhz: Array | float
@@ -197,7 +197,7 @@ def times(table: LayerTable, device: Device, settings: CostSettings) -> LayerTim
       table: Layers [L].
       device: The device.
       settings: With `compat` "paleo" the original's figures, layer by layer; its update ignores
-        the percent of peak (I.2), and its floor there applies to the network, not to a layer.
+        the percent of peak, and its floor there applies to the network, not to a layer.
 
     Raises:
       ValueError: If compatibility is asked for and the original refuses a layer.
@@ -244,7 +244,7 @@ def check(table: LayerTable, settings: CostSettings, names: Sequence[str] | None
       names: Names of the rows for the message; by default their numbers.
 
     Raises:
-      ValueError: If the original stops at a layer (E.4 and E.6); the first one is named.
+      ValueError: If the original stops at a layer; the first one is named.
     """
     if settings.compat != "paleo" or table.namespace is not np:
         return
@@ -271,7 +271,7 @@ def _without_refused(found: LayerTimes, table: LayerTable) -> LayerTimes:
 
 
 def update_times(parameters: float, device: Device) -> tuple[float, float]:
-    """Return (compute, memory) times in which the original updates a whole network (I.2) [ms].
+    """Return (compute, memory) times in which the original updates a whole network [ms].
 
     Args:
       parameters: Trainable parameters of the network.

@@ -18,7 +18,7 @@ from greennas_jax.spec.network import Network
 
 
 def data(replica: Replica, fabric: Fabric) -> Part:
-    """Return the step of one worker of a data-parallel plan (J.1), without synchronisation."""
+    """Return the step of one worker of a data-parallel plan, without synchronisation."""
     times = _fetching(replica, None, fabric)
     return Part(
         name="data",
@@ -30,12 +30,12 @@ def data(replica: Replica, fabric: Fabric) -> Part:
 
 
 def model(replica: Replica, network: Network, fabric: Fabric) -> tuple[Part, Part]:
-    """Return the lower and the upper bound of a model-parallel plan (J.5).
+    """Return the lower and the upper bound of a model-parallel plan.
 
     Args:
       replica: The layers' costs.
       network: The network that they are of.
-      fabric: Only its share counts: everything is fetched at the memory's speed (H.6).
+      fabric: Only its share counts: everything is fetched at the memory's speed.
 
     Raises:
       ValueError: If a branch holds a group of branches: the original stops there.
@@ -47,7 +47,7 @@ def model(replica: Replica, network: Network, fabric: Fabric) -> tuple[Part, Par
 
 
 def hybrid(replica: Replica, network: Network, fabric: Fabric, workers: int) -> tuple[Part, Part]:
-    """Return the data part and the model part of a hybrid plan (J.6).
+    """Return the data part and the model part of a hybrid plan.
 
     Args:
       replica: The costs of one worker's batch.
@@ -93,7 +93,7 @@ def _fetching(replica: Replica, bandwidth: float | None, fabric: Fabric) -> Laye
 
 
 def _update(replica: Replica, rows: np.ndarray, pipeline: bool) -> float:
-    """Return the update of some layers at the device's peak (I.2) [ms]."""
+    """Return the update of some layers at the device's peak [ms]."""
     times = paleo.update_times(float(replica.parameters[rows].sum()), replica.device)
     return max(times) if pipeline else sum(times)
 

@@ -45,7 +45,7 @@ class _Walk:
 
 
 def nest(network: Network) -> list[Item]:
-    """Return a network's layers as the original orders them; some may be left out (G.6).
+    """Return a network's layers as the original orders them; some may be left out.
 
     Args:
       network: A network without ModelParallel.

@@ -78,7 +78,7 @@ def amounts(table: LayerTable, rows: Array, columns: Array, tiles: Array) -> tup
 
 
 def original(gemm: Gemm, *, tiles: Array, samples: Array, side: Array) -> Pass:
-    """Return what the original counts for a layer or one of its gradient layers (F).
+    """Return what the original counts for a layer or one of its gradient layers.
 
     Args:
       gemm: The convolution.

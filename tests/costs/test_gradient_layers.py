@@ -60,7 +60,7 @@ def test_operands_read_the_padding(convolution):
     ],
 )
 def test_what_the_original_refuses(convolution, size, kernel, stride, padding, data, filters):
-    """Rule E.4: VALID passes if (n-k) mod s <= 1; SAME filters if k odd and (n-1) mod s <= 1."""
+    """VALID passes if (n-k) mod s <= 1; SAME filters if k odd and (n-1) mod s <= 1."""
     table = convolution((1, size, size, 2), [kernel, kernel, 2, 2], stride=stride, padding=padding)
     unbuilt, bad_data, bad_filters = gemm.refusals(table)
     assert (not bad_data[0], not bad_filters[0], bool(unbuilt[0])) == (data, filters, False)

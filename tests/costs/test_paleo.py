@@ -174,7 +174,7 @@ def test_layers_that_are_free_in_the_original_are_charged(row, kind):
 
 
 def test_a_convolution_the_original_refuses(convolution):
-    # An even SAME kernel: the filter gradient's shape is wrong (rule E.4).
+    # An even SAME kernel: the filter gradient's shape is wrong.
     table = convolution((1, 8, 8, 2), [2, 2, 2, 4])
     found = paleo.times(table, ROUND, original())
     assert np.isnan(found.backward_filter_compute[0])
@@ -256,7 +256,7 @@ def test_an_open_size_that_the_original_leaves_open(network_of):
 @pytest.mark.parametrize(
     ("size", "kernel", "stride", "padding", "outputs"),
     [
-        # The original stops at all of these (E.4): even SAME kernels, and windows that leave more
+        # The original stops at all of these: even SAME kernels, and windows that leave more
         # than one pixel over.
         (8, 2, 1, "SAME", 8),
         (224, 11, 4, "SAME", 56),
