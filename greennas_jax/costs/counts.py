@@ -35,7 +35,7 @@ def parameters(table: LayerTable, settings: CostSettings) -> Array:
     """Return the trainable parameters [L].
 
     kh kw Cin/g Cout, plus Cout where a bias is used, plus scale and offset of batch normalisation.
-    Paleo (section I.1 of its formulas): no groups, always a bias (of Cin for a deconvolution),
+    Paleo: no groups, always a bias (of Cin for a deconvolution),
     nothing for batch normalisation.
 
     Args:

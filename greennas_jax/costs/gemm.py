@@ -28,7 +28,7 @@ def _simple(flops: Array, *sizes: Array) -> Pass:
 
 
 def _product(a: Array, b: Array, c: Array) -> Pass:
-    """Return D.2: [a, b] times [b, c]."""
+    """Return Paleo's matrix product [a, b] times [b, c]."""
     return _simple(2 * a * b * c, BYTES * a * b, BYTES * b * c, BYTES * a * c)
 
 
@@ -151,7 +151,7 @@ def refusals(table: LayerTable) -> tuple[Array, Array, Array]:
 
 
 def _window_output(axis: gradient_layers.Axis, padding: Array) -> Array:
-    """Return C.1 to C.3's output size of a window, by the padding's code."""
+    """Return the output size of a window, by the padding's code."""
     xp = layer_table.array_namespace(axis.size)
     listed = (axis.size + 2 * axis.pad - axis.kernel) // axis.stride + 1
     valid = xp.ceil((axis.size - axis.kernel + 1) / axis.stride)

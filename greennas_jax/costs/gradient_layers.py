@@ -67,7 +67,7 @@ def forward(table: LayerTable, *, transposed: bool = False) -> Gemm:
 
 
 def flops(gemm: Gemm) -> Array:
-    """Return D.1's FLOPs: the product where the filter is not zero, and moving every element."""
+    """Return Paleo's FLOPs: products where the filter is not zero, and every element moved."""
     xp = layer_table.array_namespace(gemm.batch, gemm.in_channels, gemm.out_channels)
     window = 2 * gemm.height.kernel * gemm.width.kernel * gemm.in_channels
     product = window * gemm.height.output * gemm.width.output * gemm.out_channels * gemm.batch
@@ -77,7 +77,7 @@ def flops(gemm: Gemm) -> Array:
 
 
 def operands(gemm: Gemm) -> tuple[Array, Array, Array]:
-    """Return D.1's bytes: the padded input, the filter without its holes, the output [L]."""
+    """Return Paleo's bytes: padded input, filter without its holes, output [L]."""
     rows = gemm.height.size + 2 * gemm.height.pad
     columns = gemm.width.size + 2 * gemm.width.pad
     window = gemm.height.kernel * gemm.width.kernel * gemm.in_channels * gemm.out_channels
@@ -90,7 +90,7 @@ def operands(gemm: Gemm) -> tuple[Array, Array, Array]:
 
 
 def _expanded(axis: Axis) -> tuple[Array, Array]:
-    """Return E.1's expanded output size and padding per side, one dimension."""
+    """Return the expanded output size and padding per side, one dimension."""
     xp = layer_table.array_namespace(*axis)
     size = (axis.output - 1) * axis.stride + 1
     before = axis.kernel - 1 - axis.pad
@@ -111,7 +111,7 @@ def _filter_axis(axis: Axis, valid: Array) -> Axis:
 
 
 def data_gradient(gemm: Gemm) -> Gemm:
-    """Return E.2's convolution of the expanded output gradient with the turned filter."""
+    """Return the convolution of the expanded output gradient with the turned filter."""
     height, width = _data_axis(gemm.height), _data_axis(gemm.width)
     pixels = gemm.height.output * gemm.width.output
     xp = layer_table.array_namespace(*height, *width)
@@ -131,7 +131,7 @@ def data_gradient(gemm: Gemm) -> Gemm:
 
 
 def filter_gradient(gemm: Gemm, holes: Array | None = None) -> Gemm:
-    """Return E.3's convolution of the input with the expanded output gradient.
+    """Return the convolution of the input with the expanded output gradient.
 
     Args:
       gemm: The forward convolution.

@@ -194,7 +194,7 @@ def _folded(shape: Shape) -> tuple[int, int, int]:
 def _padding(
     padding: layer_views.Padding, kernel: Shape, strides: Shape, inner: Shape, outer: Shape
 ) -> tuple[int, int, int]:
-    """Return (pad_height, pad_width, code); Paleo, section C.1 to C.3 of its formulas.
+    """Return (pad_height, pad_width, code) by Paleo's rules.
 
     Args:
       padding: As the layer states it.

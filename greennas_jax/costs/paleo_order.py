@@ -1,4 +1,4 @@
-"""Which layers the original Paleo's walk of a graph reaches (G.5 and G.6 of its rules)."""
+"""Which layers the original Paleo's walk of a graph reaches."""
 
 from collections.abc import Sequence
 

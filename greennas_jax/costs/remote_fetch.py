@@ -28,8 +28,8 @@ def times(
 ) -> np.ndarray:
     """Return how long each layer waits for its parents' outputs [ms], [L].
 
-    What is outside any split counts as another device than split 0 (H.5); from group to group the
-    bandwidth is halved, again and again (H.3).
+    What is outside any split counts as another device than split 0; from group to group the
+    bandwidth is halved, again and again.
 
     Args:
       layers: The layers.
@@ -40,8 +40,7 @@ def times(
       share: Attainable share of it.
 
     Raises:
-      ValueError: If the bandwidth is None and devices of two groups meet: the original stops there
-        (H.6).
+      ValueError: If the bandwidth is None and devices of two groups meet: the original stops there.
     """
     floor = 1 / device.paleo_clock_mhz / 1000
     found = np.zeros(len(layers))

@@ -1,4 +1,4 @@
-"""The original Paleo's walk of a graph: a nest of series and parallel groups (G.5 of its rules)."""
+"""The original Paleo's walk of a graph: a nest of series and parallel groups."""
 
 import collections
 

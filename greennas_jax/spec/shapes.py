@@ -253,8 +253,8 @@ def layer_output(layer: Layer, inputs: tuple[Shape, ...], *, compat: Compat = No
         return _input(layer)
     if kind == PARALLEL_TYPE:
         raise SpecError(
-            f"layer '{layer.name}' is a ModelParallel, which is read and written as text only; "
-            "for shapes and costs, write its layers out"
+            f"layer '{layer.name}' is a ModelParallel, which stands for layers on several "
+            "devices; profile.py and scale.py cost it, elsewhere write its layers out"
         )
     if kind == "Concatenate":
         return _concatenate(layer, inputs)

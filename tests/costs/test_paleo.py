@@ -239,7 +239,7 @@ def test_pipelined_layers_take_the_longer_of_computing_and_moving(every_type):
 
 
 def test_an_open_size_that_the_original_leaves_open(network_of):
-    # C.9: the size stays -1, so 2 * 4 * -1 * 3 FLOP and all negative bytes give the floor.
+    # The size stays -1, so 2 * 4 * -1 * 3 FLOP and all negative bytes give the floor.
     layers = {
         "data": {"type": "Input", "parents": [], "tensor": [4, 2, 2, 5]},
         "flat": {"type": "Reshape", "parents": ["data"], "output_shape": [-1, -1]},
