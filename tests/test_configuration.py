@@ -50,7 +50,6 @@ def test_every_default_of_the_pipeline_survives_the_round_trip():
     ("change", "told"),
     [
         ({"objective": "beauty"}, "energy, time, memory, parameters"),
-        ({"algorithm": "magic"}, "latent, additive, evolution, random"),
         ({"max_accuracy_drop": 1.0}, "max_accuracy_drop is 1.0"),
     ],
 )

@@ -30,8 +30,9 @@ class Recipe:
       warmup: Share of the steps in which the learning rate rises.
       clipping: Largest global norm of a gradient.
       label_smoothing: Share of a label that is spread over all classes.
-      shift: Largest shift of a training image each way, as a share of its height and width;
-        nothing is mirrored or turned, so that it suits digits as it suits photographs.
+      shift: Largest shift of a training image each way, as a share of its height and width, in
+        whole pixels rounded down; nothing is mirrored or turned, so that it suits digits as it
+        suits photographs.
       beta1: Decay of the first moment.
       beta2: Decay of the second moment.
       checks: Shares of the steps after which validation accuracy may stop a child.
@@ -44,7 +45,7 @@ class Recipe:
     warmup: float = 0.1
     clipping: float = 1.0
     label_smoothing: float = 0.1
-    shift: float = 0.07
+    shift: float = 0.075
     beta1: float = 0.9
     beta2: float = 0.99
     checks: tuple[float, ...] = (0.25, 0.5, 0.75)
@@ -180,12 +181,12 @@ def shifted(images: jax.Array, share: float, key: jax.Array) -> jax.Array:
 
     Args:
       images: float32 [B, H, W, C], or features [B, F].
-      share: Largest shift as a share of height and width.
+      share: Largest shift as a share of height and width, rounded down to pixels.
       key: Typed random key.
     """
     if images.ndim != 4:
         return images
-    most = [round(share * size) for size in images.shape[1:3]]
+    most = [int(share * size) for size in images.shape[1:3]]
     if not any(most):
         return images
     wide = jnp.pad(images, ((0, 0), *((n, n) for n in most), (0, 0)), mode="edge")

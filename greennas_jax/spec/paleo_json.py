@@ -4,7 +4,8 @@ A text is an object with `name` and `layers`; each layer has `type`, `parents` a
 `Block` holds layers of its own, which are named `block/layer` outside it: those without parents
 read the block's parents, and a layer anywhere in the file may read the block's `endpoint` by the
 block's name (Qi, Sparks and Talwalkar, "Paleo: A performance model for deep neural networks", ICLR
-2017). A `ModelParallel` is kept as text, which `parallel.expand` writes out. Keys that mean nothing here are kept as well.
+2017). A `ModelParallel` is kept as text, which `parallel.expand` writes out. Keys that mean nothing
+here are kept as well.
 """
 
 import json

@@ -99,9 +99,9 @@ def test_accuracy_is_a_mean_over_all_images_whatever_the_batch():
 
 def test_shifted_images_are_moved_whole_and_at_most_so_far():
     images = jnp.zeros((200, 9, 9, 1)).at[:, 4, 4].set(1.0)
-    moved = np.asarray(training.shifted(images, 0.2, jax.random.key(0)))[..., 0]
+    moved = np.asarray(training.shifted(images, 0.25, jax.random.key(0)))[..., 0]
     places = {tuple(np.argwhere(image)[0] - 4) for image in moved}
-    # A fifth of nine is two pixels, each way and on both axes.
+    # A quarter of nine is two pixels, each way and on both axes.
     assert places == {(i, j) for i in range(-2, 3) for j in range(-2, 3)}
     np.testing.assert_array_equal(moved.sum(axis=(1, 2)), 1.0)
 

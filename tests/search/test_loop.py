@@ -161,7 +161,9 @@ def test_evolution_beats_random_on_average():
     assert best["Evolution"] < best["RandomSearch"] < 0.5 * problem.cost(FIRST[None])[0]
 
 
-@pytest.mark.parametrize("change", [{"queries": 0}, {"batch": 0}, {"rounds": -1}])
+@pytest.mark.parametrize(
+    "change", [{"queries": 0}, {"batch": 0}, {"rounds": -1}, {"algorithm": "magic"}]
+)
 def test_bad_budget_is_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         SearchConfig(**change)
