@@ -140,7 +140,7 @@ def test_layer_output(one, inputs, output):
         (layer("Softmax", num_classes=0), (INPUT,), "'num_classes' is 0; allowed: from 1"),
         (layer("UpSampling2D", ksize=[1, 2, 2, 1]), ((2, 8),), "input [2, 8] is not NHWC"),
         (layer("Dropout", dropout_keep_prob=2), (INPUT,), "'dropout_keep_prob' is 2"),
-        (layer("ModelParallel"), (INPUT,), "is a ModelParallel, which is read and written as text"),
+        (layer("ModelParallel"), (INPUT,), "is a ModelParallel, which stands for layers"),
         (
             layer(
                 "Deconvolution",
