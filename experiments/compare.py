@@ -24,9 +24,12 @@ _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Seeds, parted by
 
 
 def _seeds() -> list[int]:
+    """Return the seeds of a comparison that has something to compare."""
     wrong = [text for text in _SEEDS.value if not text.isdecimal()]
     if wrong or not _SEEDS.value:
         raise ValueError(f"--seeds has {wrong[0] if wrong else 'none'!r}; whole numbers needed")
+    if not _ALGORITHMS.value:
+        raise ValueError(f"--algorithms names none; allowed: {', '.join(ALGORITHMS)}")
     return [int(text) for text in _SEEDS.value]
 
 
@@ -51,8 +54,9 @@ def main() -> None:
     scene, scene_seed = None, None
     for (algorithm, seed), request in requests.items():
         workdir = checkpoints.claim(folder / f"{algorithm}_{seed}", journey.identity(request))
-        shared = folder / f"given_{seed}"
-        shared.mkdir(exist_ok=True)
+        # Kept for one configuration alone: whoever searches, the given network is trained alike.
+        alike = journey.identity(_request(given, ALGORITHMS[0], seed))
+        shared = checkpoints.claim(folder / f"given_{seed}", alike) / "checkpoints"
         report = journey.finished(workdir)
         if report is None:
             # A proxy's images are the seed's; a data set and its template serve all seeds.

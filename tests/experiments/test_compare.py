@@ -21,12 +21,20 @@ def test_algorithms_are_compared_on_the_same_trainings_and_a_comparison_goes_on(
     ]
     # The given network is trained once for both.
     assert reports[0]["accuracy"]["before"] == reports[1]["accuracy"]["before"]
-    assert len((tmp_path / "w" / "given_0" / "given.jsonl").read_text().splitlines()) == 2
+    assert (
+        len((tmp_path / "w" / "given_0" / "checkpoints" / "given.jsonl").read_text().splitlines())
+        == 2
+    )
     for row, report in zip(rows, reports, strict=True):
         assert float(row["saved"]) == report["search"]["recosted_gain"]
         assert int(row["queries"]) == QUICK["search.queries"]
     again = launch(tmp_path, "compare", algorithms="random,evolution", seeds="0")
     assert again.stdout == first.stdout
+    # Another algorithm under another recipe must not be given the old trainings.
+    config = {**QUICK, "recipe.batch_size": 32}
+    other = launch(tmp_path, "compare", algorithms="additive", seeds="0", config=config)
+    assert other.returncode == 2
+    assert "config.recipe.batch_size was 16, is 32" in other.stderr
 
 
 def test_other_algorithms_run_without_data(tmp_path):
@@ -43,6 +51,7 @@ def test_bad_names_are_told_before_the_first_run(tmp_path):
     for flags, told in (
         ({"algorithms": "random,magic"}, "latent, additive"),
         ({"seeds": "0,one"}, "'one'"),
+        ({"algorithms": ""}, "latent, additive"),
     ):
         done = launch(tmp_path, "compare", **flags)
         assert done.returncode == 2
