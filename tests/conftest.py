@@ -1,4 +1,7 @@
+import os
 import pathlib
+import shutil
+import tempfile
 
 import pytest
 
@@ -18,3 +21,14 @@ def shared() -> pathlib.Path:
 def specs() -> pathlib.Path:
     """Return the folder of the networks that come with the repository."""
     return ROOT / "configs" / "specs"
+
+
+def pytest_configure(config):
+    # One compilation cache for the programs that all workers launch; workers inherit it.
+    if not hasattr(config, "workerinput"):
+        os.environ["GREENNAS_CACHE"] = tempfile.mkdtemp(prefix="greennas_tests_")
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop("GREENNAS_CACHE"), ignore_errors=True)

@@ -11,6 +11,7 @@ import os
 import pathlib
 from typing import Any
 
+from greennas_jax.costs import named_files
 from greennas_jax.spec import strict_json
 from greennas_jax.spec.network import SpecError
 
@@ -76,7 +77,7 @@ class Device:
 
 def names() -> tuple[str, ...]:
     """Return the names of the devices in configs/devices, sorted."""
-    return tuple(sorted(path.stem for path in DEVICE_FOLDER.glob("*.json")))
+    return named_files.names(DEVICE_FOLDER)
 
 
 def load(name_or_path: str | os.PathLike[str]) -> Device:
@@ -86,20 +87,8 @@ def load(name_or_path: str | os.PathLike[str]) -> Device:
       DeviceError: If the device is not known, or its file malformed.
       OSError: If a file cannot be read.
     """
-    text = os.fspath(name_or_path)
-    known = {name.lower(): name for name in names()}
-    if text.lower() in known:
-        path = DEVICE_FOLDER / f"{known[text.lower()]}.json"
-    elif text.endswith(".json") or os.sep in text:
-        path = pathlib.Path(text)
-    else:
-        listed = ", ".join(known) if known else f"none found in {DEVICE_FOLDER}"
-        raise DeviceError(f"device '{text}' is not known; allowed: {listed}, or a device file")
-    try:
-        stated = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DeviceError(f"device file {path}: byte {error.start} is not UTF-8 text") from None
-    return read(stated, origin=str(path))
+    text, origin = named_files.read(name_or_path, DEVICE_FOLDER, "device", DeviceError)
+    return read(text, origin=origin)
 
 
 def read(text: str, *, origin: str = "<text>") -> Device:

@@ -10,7 +10,7 @@ import os
 import pathlib
 from typing import Any
 
-from greennas_jax.costs import devices
+from greennas_jax.costs import devices, named_files
 from greennas_jax.costs.devices import DeviceError
 from greennas_jax.spec import strict_json
 from greennas_jax.spec.network import SpecError
@@ -42,7 +42,7 @@ class Link:
 
 def names() -> tuple[str, ...]:
     """Return the names of the links in configs/links, sorted."""
-    return tuple(sorted(path.stem for path in LINK_FOLDER.glob("*.json")))
+    return named_files.names(LINK_FOLDER)
 
 
 def load(name_or_path: str | os.PathLike[str]) -> Link:
@@ -52,19 +52,8 @@ def load(name_or_path: str | os.PathLike[str]) -> Link:
       DeviceError: If the link is not known, or its file malformed.
       OSError: If a file cannot be read.
     """
-    text = os.fspath(name_or_path)
-    if text.lower() in names():
-        path = LINK_FOLDER / f"{text.lower()}.json"
-    elif text.endswith(".json") or os.sep in text:
-        path = pathlib.Path(text)
-    else:
-        raise DeviceError(
-            f"link '{text}' is not known; allowed: {', '.join(names())}, or a link file"
-        )
-    try:
-        return read(path.read_text(encoding="utf-8"), origin=str(path))
-    except UnicodeDecodeError as error:
-        raise DeviceError(f"link file {path}: byte {error.start} is not UTF-8 text") from None
+    text, origin = named_files.read(name_or_path, LINK_FOLDER, "link", DeviceError)
+    return read(text, origin=origin)
 
 
 def read(text: str, *, origin: str = "<text>") -> Link:

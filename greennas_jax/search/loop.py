@@ -239,13 +239,11 @@ def confirm(
     """
     if problem.deterministic:
         return archive
-    done = sum(query.kind == "confirm" for query in archive.queries)
 
     def train(archive: Archive, leaders: np.ndarray) -> Archive:
-        nonlocal done
         tokens = np.repeat(leaders, config.repeats, axis=0)
+        done = sum(query.kind == "confirm" for query in archive.queries)
         seeds = [problems.CONFIRM_SEEDS + done + i for i in range(len(tokens))]
-        done += len(tokens)
         archive = archive.add(evaluate(problem, problems.plain(tokens), seeds, "confirm"))
         if progress is not None:
             progress(archive)

@@ -1,7 +1,6 @@
-"""How tests launch the programs that take a network on the whole journey."""
+"""How tests launch the programs, and what they expect of a refusal."""
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -48,8 +47,26 @@ QUICK = {
 }
 
 
+def run(program, *arguments, **options):
+    """Run a program with the flags given."""
+    command = [sys.executable, f"experiments/{program}.py", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120, **options
+    )
+
+
+def assert_refused(result, *words):
+    """Check that a program ended with one clear line that holds the words."""
+    assert result.returncode == 2
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert all(word in lines[0] for word in words), lines[0]
+
+
 def launch(tmp_path, program, *, workdir="w", spec=SPEC, config=QUICK, **flags):
-    """Run a program on a small network, with little of everything."""
+    """Run a program of the whole journey on a small network, with little of everything."""
     path = tmp_path / "spec.json"
     path.write_text(spec if isinstance(spec, str) else json.dumps(spec))
     given = {"spec": path, "device": "titan_x", "dataset": "digits", "workdir": tmp_path / workdir}
@@ -57,7 +74,4 @@ def launch(tmp_path, program, *, workdir="w", spec=SPEC, config=QUICK, **flags):
     command = [sys.executable, str(ROOT / "experiments" / f"{program}.py")]
     command += [f"--{key}={value}" for key, value in given.items()]
     command += [f"--config.{key}={value}" for key, value in config.items()]
-    environment = {**os.environ, "GREENNAS_CACHE": str(tmp_path / "cache")}
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400
-    )
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)

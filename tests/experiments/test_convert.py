@@ -1,14 +1,10 @@
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from greennas_jax.spec import paleo_json, shapes
+from tests.experiments.programs import assert_refused, run
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 NET = """name: "small"
 layer { name: "data" type: "Input" top: "data"
   input_param { shape { dim: 8 dim: 3 dim: 16 dim: 16 } } }
@@ -30,26 +26,9 @@ def net(tmp_path):
     return path
 
 
-def run(*arguments):
-    command = [sys.executable, "experiments/convert.py", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60
-    )
-
-
-def assert_refused(result, *words):
-    assert result.returncode == 2
-    assert result.stdout == ""
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("error: ")
-    assert all(word in lines[0] for word in words), lines[0]
-
-
 def test_a_prototxt_becomes_a_network(net, tmp_path):
     out = tmp_path / "net.json"
-    result = run(f"--input={net}", f"--output={out}", "--batch_size=2")
+    result = run("convert", f"--input={net}", f"--output={out}", "--batch_size=2")
     assert (result.returncode, result.stderr) == (0, "")
     # 3*3*3*4 + 4 + 8*8*4*10 + 10.
     assert "5 layers, 2682 parameters" in result.stdout
@@ -68,11 +47,11 @@ def test_an_onnx_model_becomes_a_network(tmp_path):
     )
     path, out = tmp_path / "model.bin", tmp_path / "net.json"
     path.write_bytes(model.SerializeToString())
-    assert_refused(run(f"--input={path}", f"--output={out}"), "model.bin", "--format")
+    assert_refused(run("convert", f"--input={path}", f"--output={out}"), "model.bin", "--format")
     flags = (f"--input={path}", f"--output={out}", "--format=onnx")
-    assert_refused(run(*flags), "model.bin", "'N'", "--batch_size")
+    assert_refused(run("convert", *flags), "model.bin", "'N'", "--batch_size")
     assert not out.exists()
-    assert run(*flags, "--batch_size=3").returncode == 0
+    assert run("convert", *flags, "--batch_size=3").returncode == 0
     assert json.loads(out.read_text())["layers"]["data"]["tensor"] == [3, 8, 8, 3]
 
 
@@ -89,7 +68,7 @@ def test_an_onnx_model_becomes_a_network(tmp_path):
 )
 def test_bad_flags_are_one_clear_line(net, tmp_path, flag, words):
     out = tmp_path / "net.json"
-    assert_refused(run(f"--input={net}", f"--output={out}", flag), *words)
+    assert_refused(run("convert", f"--input={net}", f"--output={out}", flag), *words)
     assert not out.exists()
 
 
@@ -98,20 +77,24 @@ def test_bad_files_leave_what_was_there(net, tmp_path):
     out.write_text("before")
     cut = tmp_path / "cut.prototxt"
     cut.write_text(NET[: NET.index("kernel_size: 3 stride")])
-    assert_refused(run(f"--input={cut}", f"--output={out}"), str(cut), "line 8", "ends inside")
+    assert_refused(
+        run("convert", f"--input={cut}", f"--output={out}"), str(cut), "line 8", "ends inside"
+    )
     cut.write_bytes(b'name: "\xff"')
-    assert_refused(run(f"--input={cut}", f"--output={out}"), str(cut), "line 1, column 8", "UTF-8")
+    assert_refused(
+        run("convert", f"--input={cut}", f"--output={out}"), str(cut), "line 1, column 8", "UTF-8"
+    )
     large = tmp_path / "large.prototxt"
     with open(large, "wb") as file:
         file.truncate(2**30)
-    assert_refused(run(f"--input={large}", f"--output={out}"), str(large), "larger than")
-    assert_refused(run(f"--input={net}", f"--output={net}"), str(net), "two files")
+    assert_refused(run("convert", f"--input={large}", f"--output={out}"), str(large), "larger than")
+    assert_refused(run("convert", f"--input={net}", f"--output={net}"), str(net), "two files")
     assert out.read_text() == "before"
     assert net.read_text() == NET
 
 
 def test_help():
-    result = run("--help")
+    result = run("convert", "--help")
     assert result.returncode == 0
     assert "python experiments/convert.py" in result.stdout
     assert "--input_shape" in result.stdout

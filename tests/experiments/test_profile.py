@@ -1,11 +1,11 @@
 import json
-import pathlib
 import subprocess
 import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from tests.experiments.programs import ROOT, assert_refused, run
+
 LAYERS = {
     "data": {"type": "Input", "parents": [], "tensor": [4, 8, 8, 3]},
     "conv": {
@@ -27,25 +27,9 @@ def spec(tmp_path):
     return path
 
 
-def run(*arguments, **options):
-    command = [sys.executable, "experiments/profile.py", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120, **options
-    )
-
-
-def assert_refused(result, *words):
-    assert result.returncode == 2
-    assert result.stdout == ""
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("error: ")
-    assert all(word in lines[0] for word in words), lines[0]
-
-
 def test_table_and_json(spec, tmp_path):
     out = tmp_path / "out.json"
-    result = run(f"--spec={spec}", "--device=TITAN_X", "--batch_size=2", f"--json={out}")
+    result = run("profile", f"--spec={spec}", "--device=TITAN_X", "--batch_size=2", f"--json={out}")
     assert (result.returncode, result.stderr) == (0, "")
     assert "conv" in result.stdout
     assert "energy per example" in result.stdout
@@ -60,7 +44,7 @@ def test_table_and_json(spec, tmp_path):
 def test_training_as_the_original_with_a_share_of_the_peak(spec, tmp_path):
     out = tmp_path / "out.json"
     flags = ("--mode=training", "--compat=paleo", "--ppp_comp=0.5", "--ppp_comm=0.5", "--summary")
-    result = run(f"--spec={spec}", "--device=k80", f"--json={out}", *flags)
+    result = run("profile", f"--spec={spec}", "--device=k80", f"--json={out}", *flags)
     assert result.returncode == 0
     assert "4x8x8x8" in result.stdout
     found = json.loads(out.read_text())
@@ -77,7 +61,7 @@ def test_training_as_the_original_with_a_share_of_the_peak(spec, tmp_path):
 def test_explanation(spec, tmp_path):
     out = tmp_path / "out.json"
     flags = ("--explain", "--conv_algorithm=fastest", "--pipelined", "--summary")
-    result = run(f"--spec={spec}", "--device=k80", f"--json={out}", *flags)
+    result = run("profile", f"--spec={spec}", "--device=k80", f"--json={out}", *flags)
     assert (result.returncode, result.stderr) == (0, "")
     assert "free (" in result.stdout
     found = json.loads(out.read_text())
@@ -91,7 +75,7 @@ def test_a_device_file_of_ones_own(spec, tmp_path):
     stated = {key: {"value": value, "source": "test"} for key, value in figures.items()}
     device = tmp_path / "mine.json"
     device.write_text(json.dumps({"name": "mine", **stated}))
-    result = run(f"--spec={spec}", f"--device={device}")
+    result = run("profile", f"--spec={spec}", f"--device={device}")
     assert result.returncode == 0
     assert "states neither 'tdp_w' nor 'static_w'" in result.stdout
 
@@ -115,11 +99,11 @@ def test_a_device_file_of_ones_own(spec, tmp_path):
     ],
 )
 def test_bad_flags_are_one_clear_line(spec, flag, words):
-    assert_refused(run(f"--spec={spec}", "--device=titan_x", flag), *words)
+    assert_refused(run("profile", f"--spec={spec}", "--device=titan_x", flag), *words)
 
 
 def test_missing_flags_are_named():
-    assert_refused(run("--device=titan_x"), "--spec")
+    assert_refused(run("profile", "--device=titan_x"), "--spec")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"name": "x", "layers": {}}', "\x00"])
@@ -127,17 +111,17 @@ def test_bad_networks_are_one_clear_line(tmp_path, text):
     path = tmp_path / "net.json"
     path.write_text(text)
     out = tmp_path / "out.json"
-    assert_refused(run(f"--spec={path}", "--device=titan_x", f"--json={out}"), str(path))
+    assert_refused(run("profile", f"--spec={path}", "--device=titan_x", f"--json={out}"), str(path))
     assert not out.exists()
 
 
 def test_absent_networks_and_folders_are_named(tmp_path):
-    assert_refused(run(f"--spec={tmp_path}/absent.json", "--device=k20"), "absent.json")
-    assert_refused(run(f"--spec={tmp_path}", "--device=k20"), str(tmp_path))
+    assert_refused(run("profile", f"--spec={tmp_path}/absent.json", "--device=k20"), "absent.json")
+    assert_refused(run("profile", f"--spec={tmp_path}", "--device=k20"), str(tmp_path))
 
 
 def test_help():
-    result = run("--help")
+    result = run("profile", "--help")
     assert result.returncode == 0
     assert "--spec" in result.stdout
     assert "titan_x" in result.stdout
@@ -163,7 +147,9 @@ def test_a_reader_that_closes_the_pipe(spec):
 def test_the_table_of_neuralpower(shared, name, batch, printed):
     """Paleo's forward times on a Titan X in Cai et al., ACML 2017, to the printed digit."""
     spec = shared / "paleo" / "nets" / f"{name}.json"
-    result = run(f"--spec={spec}", "--device=titan_x", "--compat=paleo", f"--batch_size={batch}")
+    result = run(
+        "profile", f"--spec={spec}", "--device=titan_x", "--compat=paleo", f"--batch_size={batch}"
+    )
     assert result.returncode == 0
     lines = [line.split() for line in result.stdout.splitlines()]
     assert ["forward", printed, "ms"] in lines
@@ -173,7 +159,7 @@ def test_the_figures_of_the_original(shared, tmp_path):
     out = tmp_path / "out.json"
     spec = shared / "paleo" / "nets" / "vgg16.json"
     flags = ("--compat=paleo", "--ppp_comp=0.62", "--mode=training")
-    result = run(f"--spec={spec}", "--device=K20X", f"--json={out}", *flags)
+    result = run("profile", f"--spec={spec}", "--device=K20X", f"--json={out}", *flags)
     assert result.returncode == 0
     figures = json.loads((shared / "paleo" / "layers" / "vgg16.json").read_text())
     found = json.loads(out.read_text())

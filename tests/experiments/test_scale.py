@@ -1,24 +1,15 @@
 import json
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def run(*arguments):
-    command = [sys.executable, "experiments/scale.py", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
-    )
+from tests.experiments.programs import run
 
 
 def test_one_weird_trick_from_the_command_line(specs, tmp_path):
     """Published speed-ups 1.94 and 3.79 on 2 and 4 workers (Paleo, ICLR 2017)."""
     out, picture = tmp_path / "out.json", tmp_path / "out.png"
     result = run(
+        "scale",
         f"--spec={specs}/paleo/alex_v2_4gpu.json",
         *("--device=k20", "--link=pcie2", "--workers=1,2,4", "--parallel=hybrid"),
         *("--scaling=weak", "--collective=TreeAllReduce", "--splits=workers", "--batch_size=128"),
@@ -38,6 +29,7 @@ def test_one_weird_trick_from_the_command_line(specs, tmp_path):
 def test_firecaffe_from_the_command_line(specs):
     """Published speed-up 15.5 on 32 workers (Paleo, ICLR 2017)."""
     result = run(
+        "scale",
         f"--spec={specs}/paleo/nin.json",
         *("--device=k20x", "--network=infiniband", "--workers=1,32", "--scheme=tree"),
         *("--batch_size=256", "--ppp_comp=0.21", "--ppp_comm=0.56", "--compat=paleo"),
@@ -57,7 +49,7 @@ def test_firecaffe_from_the_command_line(specs):
 )
 def test_bad_flags_are_one_clear_line(specs, flag, words):
     spec = f"--spec={specs}/paleo/alex_v2_4gpu.json"
-    result = run(spec, "--device=titan_x", *flag.split())
+    result = run("scale", spec, "--device=titan_x", *flag.split())
     assert (result.returncode, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: ")

@@ -1,123 +1,20 @@
 import pathlib
-import random
-import sys
 
 import pytest
 
-from greennas_jax.costs import counts, layer_table, settings
-from greennas_jax.importers import onnx_model, onnx_network
-from greennas_jax.importers.draft import Asked
+from greennas_jax.importers import onnx_network
 from greennas_jax.spec import paleo_json, shapes
-from greennas_jax.spec.network import SpecError
-
-onnx = pytest.importorskip("onnx", reason="the extra 'onnx' is not installed")
-FLOAT = onnx.TensorProto.FLOAT
-
-
-class Model:
-    """An ONNX model under construction; each call adds a node and returns its output."""
-
-    def __init__(self, *shape, name="data"):
-        self.nodes, self.weights, self.inputs = [], [], []
-        self.input(name, shape)
-
-    def input(self, name, shape):
-        self.inputs.append(onnx.helper.make_tensor_value_info(name, FLOAT, shape))
-        return name
-
-    def weight(self, *shape):
-        name = f"w{len(self.weights)}"
-        count = 1
-        for size in shape:
-            count *= size
-        raw = bytes(4 * count)
-        self.weights.append(onnx.helper.make_tensor(name, FLOAT, shape, raw, raw=True))
-        return name
-
-    def constant(self, values, kind=onnx.TensorProto.INT64):
-        name = f"w{len(self.weights)}"
-        shape = [len(values)] if isinstance(values, list) else []
-        flat = values if isinstance(values, list) else [values]
-        self.weights.append(onnx.helper.make_tensor(name, kind, shape, flat))
-        return name
-
-    def add(self, kind, *inputs, name=None, outputs=1, **attributes):
-        out = name or f"{kind}_{len(self.nodes)}"
-        made = [out, *(f"{out}:{index}" for index in range(1, outputs))]
-        node = onnx.helper.make_node(kind, list(inputs), made, name=out, **attributes)
-        self.nodes.append(node)
-        return out
-
-    def conv(
-        self, source, inputs, outputs, kernel, *, group=1, bias=False, name=None, **attributes
-    ):
-        operands = [source, self.weight(outputs, inputs // group, kernel, kernel)]
-        operands += [self.weight(outputs)] if bias else []
-        return self.add("Conv", *operands, name=name, group=group, **attributes)
-
-    def dense(self, source, inputs, outputs, name=None):
-        operands = self.weight(outputs, inputs), self.weight(outputs)
-        return self.add("Gemm", source, *operands, name=name, transB=1)
-
-    def norm(self, source, channels, name=None):
-        weights = [self.weight(channels) for _ in range(4)]
-        return self.add("BatchNormalization", source, *weights, name=name)
-
-    def proto(self, *outputs, opset=17):
-        ends = [onnx.helper.make_empty_tensor_value_info(name) for name in outputs]
-        graph = onnx.helper.make_graph(self.nodes, "net", self.inputs, ends, self.weights)
-        imports = [onnx.helper.make_opsetid("", opset)]
-        model = onnx.helper.make_model(graph, opset_imports=imports, ir_version=8)
-        inferred = onnx.shape_inference.infer_shapes(model)
-        known = {v.name: v for v in (*inferred.graph.value_info, *inferred.graph.output)}
-        ends = [
-            known[name] if known[name].HasField("type") else self._open(name) for name in outputs
-        ]
-        graph = onnx.helper.make_graph(self.nodes, "net", self.inputs, ends, self.weights)
-        return onnx.helper.make_model(graph, opset_imports=imports, ir_version=8)
-
-    def _open(self, name):
-        return onnx.helper.make_tensor_value_info(name, FLOAT, None)
-
-    def bytes(self, *outputs, **options):
-        return self.proto(*outputs, **options).SerializeToString()
-
-
-def read(data, **asked):
-    network, _ = onnx_network.read(data, asked=Asked(**asked))
-    assert paleo_json.read(paleo_json.write(network)) == network
-    return network
-
-
-def outputs(network):
-    return {name: s.output for name, s in shapes.infer(network).items()}
-
-
-def parameters(network):
-    table = layer_table.from_network(network)
-    return counts.parameters(table, settings.CostSettings()).sum()
-
-
-def types(network):
-    return {entry.name: entry.type for entry in network.layers}
-
-
-def refused(data, *words, **asked):
-    with pytest.raises(SpecError) as error:
-        onnx_network.read(data, asked=Asked(**asked))
-    message = str(error.value)
-    assert "\n" not in message
-    assert all(word in message for word in words), message
-
-
-def chain(model, source):
-    """Add a small classifier and return its end."""
-    x = model.conv(source, 3, 8, 3, pads=[1, 1, 1, 1], bias=True, name="conv")
-    x = model.add("Relu", x)
-    x = model.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2], name="pool")
-    x = model.add("Flatten", x, name="flat")
-    x = model.dense(x, 8 * 16 * 16, 10, name="fc")
-    return model.add("Softmax", x, axis=1, name="prob")
+from tests.importers.onnx_models import (
+    FLOAT,
+    Model,
+    chain,
+    onnx,
+    outputs,
+    parameters,
+    read,
+    refused,
+    types,
+)
 
 
 def test_a_chain():
@@ -377,85 +274,3 @@ def test_weights_outside_the_file_are_not_opened():
         entry = tensor.external_data.add()
         entry.key, entry.value = "location", "/absent/../weights.bin"
     assert parameters(read(proto.SerializeToString())) == 20_714
-
-
-def test_what_is_not_covered_is_told_in_one_line():
-    model = Model(2, 4, 6, 6)
-    x = model.add("Transpose", "data", perm=[0, 1, 3, 2], name="turn")
-    x = model.conv(x, 4, 4, 3, dilations=[2, 2], name="wide")
-    y = model.add("DepthToSpace", "data", blocksize=2, name="deep")
-    z = model.add("Mul", "data", model.add("GlobalAveragePool", "data"), name="gate")
-    n = model.add("NonZero", z, name="where")
-    refused(
-        model.bytes(x, y, n),
-        *("not covered:", "Transpose (node 'turn'", "DepthToSpace (node 'deep'"),
-        *("Mul (node 'gate'", "differ", "NonZero (node 'where'"),
-    )
-    model = Model(2, 4, 6, 6)
-    refused(model.bytes(model.conv("data", 4, 4, 3, dilations=[2, 2], name="w")), "dilated", "'w'")
-    model = Model(2, 4, 6, 6)
-    model.input("kernel", (4, 4, 1, 1))
-    refused(model.bytes(model.add("Conv", "data", "kernel", name="c")), "no constant", "'c'")
-    model = Model(2, 4, 6)
-    refused(model.bytes(model.add("MaxPool", "data", kernel_shape=[2], name="p")), "not NCHW")
-
-
-def test_sizes_without_a_padding_are_refused():
-    model = Model(1, 2, 8, 8)
-    x = model.conv("data", 2, 2, 3, pads=[0, 0, 1, 1], name="odd")
-    refused(model.bytes(x), "node 'odd'", "no padding")
-
-
-@pytest.mark.parametrize("data", [b"", b"\x00", b"not a model", b"{}", bytes(1000), b"\x08\x08"])
-def test_files_that_are_no_model(data):
-    refused(data, "not")
-
-
-def test_invalid_models_are_refused():
-    model = Model(1, 4)
-    refused(model.proto(model.add("Relu", "data")).graph.SerializeToString(), "")
-    proto = Model(1, 4)
-    good = proto.proto(proto.add("Relu", "data", name="r"))
-    good.graph.node[0].op_type = "Rectify"
-    refused(good.SerializeToString(), "not a valid ONNX model", "Rectify")
-    good.graph.node[0].op_type = "Relu"
-    good.graph.node[0].input[0] = "absent"
-    refused(good.SerializeToString(), "not a valid ONNX model", "absent")
-    good.graph.node[0].input[0] = "data"
-    good.ir_version = 10_000
-    refused(good.SerializeToString(), "not a valid ONNX model", "ir_version")
-    del good.opset_import[:]
-    refused(good.SerializeToString(), "operators")
-
-
-def test_without_the_package(monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    refused(b"", onnx_model.INSTALL, "greennas-jax[onnx]")
-
-
-def _all_kinds():
-    model = Model(2, 4, 8, 8)
-    x = model.add("Relu", model.norm(model.conv("data", 4, 4, 3, pads=[1] * 4), 4))
-    x = model.add("Add", x, "data")
-    x = model.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)
-    x = model.add("Reshape", x, model.constant([0, -1]))
-    return model.bytes(model.dense(x, 64, 3))
-
-
-def test_every_cut_is_refused():
-    data = _all_kinds()
-    for end in range(0, len(data), 13):
-        refused(data[:end], "")
-
-
-def test_every_corruption_is_read_or_refused():
-    draw = random.Random(3)
-    data = _all_kinds()
-    for _ in range(400):
-        damaged = bytearray(data)
-        for _ in range(draw.randint(1, 4)):
-            damaged[draw.randrange(len(data))] = draw.randrange(256)
-        try:
-            onnx_network.read(bytes(damaged))
-        except SpecError as error:
-            assert "\n" not in str(error)
