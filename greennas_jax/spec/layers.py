@@ -2,8 +2,9 @@
 
 Keys of Paleo's text: `filter` [kh, kw, Cin, Cout] (Cin -1: as many as the input has), `strides` and
 `ksize` [1, h, w, 1], `padding` "VALID", "SAME" or [ph, pw], `activation_fn`, `normalizer_fn`,
-`num_outputs`, `dim`, `output_shape`, `dropout_keep_prob`, `num_classes`. Ours: `groups` and
-`use_bias` on Convolution. Padding of one side is symmetric.
+`num_outputs`, `dim`, `output_shape`, `dropout_keep_prob`, `num_classes`. Ours: `groups` on
+Convolution, `use_bias`, and on InnerProduct `per_position` (it acts on the last axis of [N, S, D])
+and `weights_of` (an Embedding whose table it uses). Padding of one side is symmetric.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -29,6 +30,12 @@ KNOWN_TYPES = (
     "BatchNorm",
     "LRN",
     "ReLU",
+    "Embedding",
+    "LayerNorm",
+    "MultiHeadAttention",
+    "FeedForward",
+    "Activation",
+    "SequencePool",
 )
 ACTIVATIONS = ("relu", "relu6", "tanh", "sigmoid", "gelu", "silu")
 LARGEST_SIZE = 2**24
@@ -63,9 +70,12 @@ class InnerProduct(NamedTuple):
     out_features: int
     use_bias: bool
     activation: str | None
+    per_position: bool = False
+    weights_of: str | None = None
 
 
-def _fail(layer: Layer, key: str, value: Any, allowed: str) -> SpecError:
+def fault(layer: Layer, key: str, value: Any, allowed: str) -> SpecError:
+    """Return the error that says what an attribute is and what is allowed."""
     return SpecError(f"layer '{layer.name}': '{key}' is {shown(value)}; allowed: {allowed}")
 
 
@@ -91,16 +101,16 @@ def integers(layer: Layer, key: str, length: int, least: int = 1) -> list[int]:
     allowed = f"a list of {length} whole numbers from {least} to {LARGEST_SIZE}"
     value = _require(layer, key, allowed)
     if not isinstance(value, (list, tuple)) or len(value) != length:
-        raise _fail(layer, key, value, allowed)
+        raise fault(layer, key, value, allowed)
     if not all(is_integer(v) and least <= v <= LARGEST_SIZE for v in value):
-        raise _fail(layer, key, value, allowed)
+        raise fault(layer, key, value, allowed)
     return list(value)
 
 
 def _spatial(layer: Layer, key: str) -> tuple[int, int]:
     value = integers(layer, key, 4)
     if value[0] != 1 or value[3] != 1:
-        raise _fail(layer, key, value, "[1, height, width, 1]")
+        raise fault(layer, key, value, "[1, height, width, 1]")
     return value[1], value[2]
 
 
@@ -113,13 +123,31 @@ def padding(layer: Layer) -> Padding:
     if isinstance(value, (list, tuple)) and len(value) == 2:
         if all(is_integer(v) and 0 <= v <= LARGEST_SIZE for v in value):
             return value[0], value[1]
-    raise _fail(layer, "padding", value, allowed)
+    raise fault(layer, "padding", value, allowed)
 
 
-def _flag(layer: Layer, key: str, default: bool) -> bool:
+def whole_number(layer: Layer, key: str, least: int = 1) -> int:
+    """Return an attribute that must be a whole number.
+
+    Raises:
+      SpecError: If it is missing or out of range.
+    """
+    allowed = f"a whole number from {least} to {LARGEST_SIZE}"
+    value = _require(layer, key, allowed)
+    if not is_integer(value) or not least <= value <= LARGEST_SIZE:
+        raise fault(layer, key, value, allowed)
+    return value
+
+
+def flag(layer: Layer, key: str, default: bool) -> bool:
+    """Return an attribute that must be true or false.
+
+    Raises:
+      SpecError: If it is neither.
+    """
     value = layer.attributes.get(key, default)
     if not isinstance(value, bool):
-        raise _fail(layer, key, value, "true or false")
+        raise fault(layer, key, value, "true or false")
     return value
 
 
@@ -129,7 +157,7 @@ def activation(layer: Layer, default: str | None = None) -> str | None:
     if value in (None, "", "linear", "none"):
         return None
     if value not in ACTIVATIONS:
-        raise _fail(layer, "activation_fn", value, ", ".join(ACTIVATIONS) + " or null")
+        raise fault(layer, "activation_fn", value, ", ".join(ACTIVATIONS) + " or null")
     return value
 
 
@@ -138,7 +166,7 @@ def normalizer(layer: Layer) -> str | None:
     value = layer.attributes.get("normalizer_fn")
     if value in (None, "batch_norm"):
         return value
-    raise _fail(layer, "normalizer_fn", value, '"batch_norm" or null')
+    raise fault(layer, "normalizer_fn", value, '"batch_norm" or null')
 
 
 def convolution(layer: Layer) -> Convolution:
@@ -150,12 +178,12 @@ def convolution(layer: Layer) -> Convolution:
     filters = integers(layer, "filter", 4, least=-1)
     if any(size < 1 for size in (*filters[:2], filters[3])) or filters[2] == 0:
         allowed = f"[kh, kw, Cin, Cout] from 1 to {LARGEST_SIZE}, or Cin -1 for the input's"
-        raise _fail(layer, "filter", filters, allowed)
+        raise fault(layer, "filter", filters, allowed)
     groups = layer.attributes.get("groups", 1)
     if not is_integer(groups) or not 1 <= groups <= LARGEST_SIZE:
-        raise _fail(layer, "groups", groups, "a whole number from 1")
+        raise fault(layer, "groups", groups, "a whole number from 1")
     if filters[3] % groups:
-        raise _fail(layer, "groups", groups, f"a divisor of the {filters[3]} output channels")
+        raise fault(layer, "groups", groups, f"a divisor of the {filters[3]} output channels")
     return Convolution(
         kernel=(filters[0], filters[1]),
         in_channels=filters[2],
@@ -163,7 +191,7 @@ def convolution(layer: Layer) -> Convolution:
         strides=_spatial(layer, "strides"),
         padding=padding(layer),
         groups=groups,
-        use_bias=_flag(layer, "use_bias", True),
+        use_bias=flag(layer, "use_bias", True),
         activation=activation(layer),
         normalizer=normalizer(layer),
     )
@@ -189,16 +217,30 @@ def inner_product(layer: Layer) -> InnerProduct:
     Raises:
       SpecError: If an attribute is missing or malformed.
     """
-    allowed = f"a whole number from 1 to {LARGEST_SIZE}"
-    outputs = _require(layer, "num_outputs", allowed)
-    if not is_integer(outputs) or not 1 <= outputs <= LARGEST_SIZE:
-        raise _fail(layer, "num_outputs", outputs, allowed)
-    return InnerProduct(outputs, _flag(layer, "use_bias", True), activation(layer))
+    return InnerProduct(
+        out_features=whole_number(layer, "num_outputs"),
+        use_bias=flag(layer, "use_bias", True),
+        activation=activation(layer),
+        per_position=flag(layer, "per_position", False),
+        weights_of=weights_of(layer),
+    )
+
+
+def weights_of(layer: Layer) -> str | None:
+    """Return the name of the Embedding whose table a layer uses, or None.
+
+    Raises:
+      SpecError: If it is not a name.
+    """
+    value = layer.attributes.get("weights_of")
+    if value is None or (isinstance(value, str) and value):
+        return value
+    raise fault(layer, "weights_of", value, "the name of an Embedding")
 
 
 def keep_probability(layer: Layer) -> float:
     """Return a Dropout layer's probability of keeping a value."""
     value = layer.attributes.get("dropout_keep_prob", 0.5)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
-        raise _fail(layer, "dropout_keep_prob", value, "a number above 0, at most 1")
+        raise fault(layer, "dropout_keep_prob", value, "a number above 0, at most 1")
     return float(value)

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from greennas_jax.spec import layers as layer_views
+from greennas_jax.spec import sequence_layers, sequence_shapes
 from greennas_jax.spec.network import (
     PARALLEL_TYPE,
     SOURCE_TYPE,
@@ -215,10 +216,10 @@ def _elementwise(layer: Layer, inputs: tuple[Shape, ...]) -> Shape:
     return inputs[0]
 
 
-def _softmax(layer: Layer, shape: Shape) -> Shape:
+def _softmax(layer: Layer, shape: Shape, compat: Compat) -> Shape:
     classes = layer.attributes.get("num_classes")
     if classes is None:
-        return shape[0], shape[-1]
+        return shape if len(shape) == 3 and compat is None else (shape[0], shape[-1])
     if not layer_views.is_integer(classes) or classes < 1:
         raise SpecError(f"layer '{layer.name}': 'num_classes' is {shown(classes)}; allowed: from 1")
     return shape[0], classes
@@ -261,6 +262,8 @@ def layer_output(layer: Layer, inputs: tuple[Shape, ...], *, compat: Compat = No
     if kind == "Elementwise":
         layer_views.activation(layer)
         return _elementwise(layer, inputs)
+    if kind in sequence_layers.TYPES:
+        return sequence_shapes.output(layer, inputs)
     if len(inputs) != 1:
         raise SpecError(f"layer '{layer.name}' ({kind}) has {len(inputs)} parents; one needed")
     shape = inputs[0]
@@ -271,11 +274,13 @@ def layer_output(layer: Layer, inputs: tuple[Shape, ...], *, compat: Compat = No
     if kind in ("Pooling", "AvgPool"):
         return _pool(layer, shape, compat)
     if kind == "InnerProduct":
-        return shape[0], layer_views.inner_product(layer).out_features
+        view = layer_views.inner_product(layer)
+        rest = sequence_shapes.sequence(layer, shape)[:2] if view.per_position else shape[:1]
+        return *rest, view.out_features
     if kind == "Reshape":
         return _reshape(layer, shape, compat)
     if kind == "Softmax":
-        return _softmax(layer, shape)
+        return _softmax(layer, shape, compat)
     if kind == "Sigmoid":
         return shape[0], 1
     if kind == "UpSampling2D":
@@ -304,6 +309,7 @@ def infer(
             layer_output(layer, ())
     found: dict[str, Shapes] = {}
     order = topological_order(network)
+    by_name = {layer.name: layer for layer in order}
     if batch_size is not None:
         batches = given_batches(order)
         order = tuple(with_batch(layer, batches, batch_size) for layer in order)
@@ -315,6 +321,8 @@ def infer(
                 f"layer '{layer.name}': output {list(output)} is too large; at most "
                 f"{LARGEST_OUTPUT} elements are allowed"
             )
+        if inputs:
+            sequence_shapes.check_shared_weights(layer, inputs[0], output, by_name)
         found[layer.name] = Shapes(inputs or (output,), output)
     return found
 

@@ -36,7 +36,7 @@ def test_pool_and_inner_product():
     assert layer_views.pool(layer("Pooling", **POOL)) == ((3, 2), (2, 2), "VALID", False)
     assert layer_views.pool(layer("AvgPool", **POOL)).average
     inner = layer_views.inner_product(layer("InnerProduct", num_outputs=7, activation_fn="relu"))
-    assert inner == (7, True, "relu")
+    assert inner == (7, True, "relu", False, None)
 
 
 @pytest.mark.parametrize("none", [None, "", "linear", "none"])
