@@ -7,7 +7,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from greennas_jax import configuration, journey, pipeline
-from greennas_jax.costs import devices
+from greennas_jax.costs import devices, dtypes
+from greennas_jax.costs.devices import Device
 from greennas_jax.costs.settings import MODES
 from greennas_jax.spec import paleo_json
 
@@ -23,6 +24,13 @@ _DROP = flags.DEFINE_float(
 )
 _MODE = flags.DEFINE_enum("mode", None, MODES, "What is costed (default inference).")
 _BATCH = flags.DEFINE_integer("batch_size", None, "Batch size; default the text's.", lower_bound=1)
+_DTYPE = flags.DEFINE_enum(
+    "dtype",
+    None,
+    dtypes.DTYPES,
+    "Number format of weights, activations and arithmetic; fp32 by default where the device "
+    "computes in it, else the device's own.",
+)
 _STRICT = flags.DEFINE_bool("strict", False, "Refuse layer types that are not known.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
 _CONFIG = config_flags.DEFINE_config_file(
@@ -30,23 +38,25 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 
 
-def _config() -> pipeline.PipelineConfig:
+def _config(device: Device) -> pipeline.PipelineConfig:
     """Return the configuration, the plain flags taking precedence."""
     config = configuration.build(pipeline.PipelineConfig, _CONFIG.value.to_dict())
     changes: dict[str, Any] = {}
     if _DROP.value is not None:
         changes["max_accuracy_drop"] = _DROP.value
-    if _MODE.value is not None:
-        changes["settings"] = dataclasses.replace(config.settings, mode=_MODE.value)
+    mode = config.settings.mode if _MODE.value is None else _MODE.value
+    dtype = devices.chosen_dtype(device, _DTYPE.value, config.settings.dtype)
+    changes["settings"] = dataclasses.replace(config.settings, mode=mode, dtype=dtype)
     return dataclasses.replace(config, **changes)
 
 
 def request() -> journey.Request:
     """Return what the flags ask for."""
-    config = _config()
+    device = devices.load(_DEVICE.value)
+    config = _config(device)
     return journey.Request(
         network=paleo_json.load(_SPEC.value, strict=_STRICT.value),
-        device=devices.load(_DEVICE.value),
+        device=device,
         dataset=_DATASET.value,
         batch_size=_BATCH.value,
         config=config,

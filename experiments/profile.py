@@ -7,7 +7,7 @@ python experiments/profile.py --spec=configs/specs/alex_v2.json --device=titan_x
 import command_line
 from absl import flags
 
-from greennas_jax.costs import conv_algorithms, devices, profile_text, settings
+from greennas_jax.costs import conv_algorithms, devices, dtypes, profile_text, settings
 from greennas_jax.costs import profile as cost_profile
 from greennas_jax.report import files
 from greennas_jax.spec import paleo_json
@@ -40,6 +40,13 @@ _POWER = flags.DEFINE_string(
 _COMPAT = flags.DEFINE_enum(
     "compat", None, ["paleo"], "Reproduce the original Paleo's times, mistakes included."
 )
+_DTYPE = flags.DEFINE_enum(
+    "dtype",
+    None,
+    dtypes.DTYPES,
+    "Number format of weights, activations and arithmetic; fp32 by default where the device "
+    "computes in it, else the device's own.",
+)
 _STRICT = flags.DEFINE_bool("strict", False, "Refuse layer types that are not known.")
 _SUMMARY = flags.DEFINE_bool(
     "summary", False, "Print what the network holds: outputs, parameters, bytes, peak memory."
@@ -52,6 +59,7 @@ _JSON = flags.DEFINE_string("json", None, "Write the profile into this file.")
 
 def main() -> None:
     """Profile the network that the flags name."""
+    device = devices.load(_DEVICE.value)
     chosen = settings.CostSettings(
         mode=_MODE.value,
         ppp_comp=_PPP_COMP.value,
@@ -60,8 +68,8 @@ def main() -> None:
         conv_algorithm=_CONV_ALGORITHM.value,
         pipelined=_PIPELINED.value,
         power=_POWER.value,
+        dtype=devices.chosen_dtype(device, _DTYPE.value),
     )
-    device = devices.load(_DEVICE.value)
     network = paleo_json.load(_SPEC.value, strict=_STRICT.value)
     result = cost_profile.profile(
         network, device, chosen, _BATCH_SIZE.value, explained=_EXPLAIN.value

@@ -20,7 +20,7 @@ python experiments/scale.py --spec=configs/specs/paleo/alex_v2_4gpu.json --devic
 import command_line
 from absl import flags
 
-from greennas_jax.costs import communication, devices, links, scaling, settings
+from greennas_jax.costs import communication, devices, dtypes, links, scaling, settings
 from greennas_jax.report import files, scaling_table
 from greennas_jax.spec import paleo_json, parallel, shapes
 from greennas_jax.spec.network import Network
@@ -84,6 +84,13 @@ _PIPELINED = flags.DEFINE_bool(
 _COMPAT = flags.DEFINE_enum(
     "compat", None, ["paleo"], "Reproduce the original Paleo's times, mistakes included."
 )
+_DTYPE = flags.DEFINE_enum(
+    "dtype",
+    None,
+    dtypes.DTYPES,
+    "Number format of weights, activations and arithmetic; fp32 by default where the device "
+    "computes in it, else the device's own.",
+)
 _STRICT = flags.DEFINE_bool("strict", False, "Refuse layer types that are not known.")
 _JSON = flags.DEFINE_string("json", None, "Write the study into this file.")
 _PICTURE = flags.DEFINE_string("picture", None, "Draw the study into this PNG file.")
@@ -110,6 +117,7 @@ def _batch(network: Network) -> int:
 
 def _job() -> scaling.Job:
     """Return what the flags ask for."""
+    device = devices.load(_DEVICE.value)
     costs = settings.CostSettings(
         mode="training",
         ppp_comp=_PPP_COMP.value,
@@ -117,6 +125,7 @@ def _job() -> scaling.Job:
         compat=_COMPAT.value,
         conv_algorithm=_CONV_ALGORITHM.value,
         pipelined=_PIPELINED.value,
+        dtype=devices.chosen_dtype(device, _DTYPE.value),
     )
     splits = _SPLITS.value or ("text" if _COMPAT.value else "workers")
     asked = scaling.ScalingSettings(
@@ -136,7 +145,7 @@ def _job() -> scaling.Job:
     network = paleo_json.load(_SPEC.value, strict=_STRICT.value)
     return scaling.Job(
         network=network,
-        device=devices.load(_DEVICE.value),
+        device=device,
         fabric=fabric,
         costs=costs,
         settings=asked,

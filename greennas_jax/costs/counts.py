@@ -8,6 +8,7 @@ from greennas_jax.costs.layer_table import LayerTable, Operation
 from greennas_jax.costs.settings import CostSettings
 
 Array = layer_table.Array
+# Of gradients, momenta and the weights that an update changes, in any number format.
 BYTES = layer_table.BYTES_PER_ELEMENT
 
 WEIGHTED = (Operation.CONVOLUTION, Operation.DECONVOLUTION, Operation.INNER_PRODUCT)
@@ -68,10 +69,25 @@ def views(table: LayerTable, settings: CostSettings) -> Array:
 def activation_bytes(table: LayerTable, settings: CostSettings) -> Array:
     """Return the bytes of the outputs, views aside [L]."""
     xp = table.namespace
-    return xp.where(views(table, settings), 0.0, BYTES * table.output_elements)
+    size = settings.element_bytes * table.output_elements
+    return xp.where(views(table, settings), 0.0, size)
 
 
 def weight_bytes(table: LayerTable, settings: CostSettings) -> Array:
-    """Return the bytes of the parameters, with gradient and momentum in training [L]."""
-    copies = COPIES_IN_TRAINING if settings.mode == "training" else 1
-    return copies * BYTES * parameters(table, settings)
+    """Return the bytes of the parameters, with gradient and momentum in training [L].
+
+    In training weights, gradients and momenta are fp32; a narrower number format adds its own copy
+    of the weights.
+    """
+    each = settings.element_bytes
+    if settings.mode == "training":
+        each = COPIES_IN_TRAINING * BYTES + working_copy_bytes(settings)
+    return each * parameters(table, settings)
+
+
+def working_copy_bytes(settings: CostSettings) -> int:
+    """Return the bytes per parameter of the copy that is computed with in training [bytes].
+
+    None where the weights that the update changes are computed with themselves.
+    """
+    return settings.element_bytes if settings.element_bytes < BYTES else 0

@@ -1,52 +1,73 @@
 """Devices as text: peak figures, where each comes from, and power coefficients.
 
 A device file is JSON, `{"name": ..., "KEY": {"value": number, "source": text}, ...}`; the keys are
-`FIGURES`. A file may leave out everything about power but the TDP, and even that: what is assumed
-then is said in the device's sources.
+`FIGURES`. Beside them it may state
+
+    "default_dtype": "bf16"                               the format of `peak_gflops`, else fp32
+    "dtypes": {"fp16": {"peak_gflops": F, "pj_per_flop": F}}       other number formats
+    "efficiency": {KIND: {DTYPE: {"compute": F, "memory": F}}}     attainable shares, else 1
+    "calibration": {...}                                           any JSON: when, where, how well
+
+with KIND of `kinds.KINDS`, DTYPE of `dtypes.DTYPES` and F a figure. A file may leave out everything
+about power but the TDP, and even that: what is assumed then is said in the device's sources.
+
+Shapes: K kinds of layers.
 """
 
 import dataclasses
+import json
 import math
 import os
 import pathlib
 from typing import Any
 
-from greennas_jax.costs import named_files
+from greennas_jax.costs import dtypes, figures, named_files, precisions
+from greennas_jax.costs.figures import DeviceError, Figure
+from greennas_jax.costs.precisions import Efficiency, Precision
 from greennas_jax.spec import strict_json
 from greennas_jax.spec.network import SpecError
 
 DEVICE_FOLDER = pathlib.Path(__file__).resolve().parents[2] / "configs" / "devices"
 
 REQUIRED = ("clock_mhz", "peak_gflops", "bandwidth_gbs")
-FIGURES = (*REQUIRED, "paleo_clock_mhz", "tdp_w", "static_w", "pj_per_flop", "pj_per_byte")
+FIGURES = (
+    *(*REQUIRED, "paleo_clock_mhz", "tdp_w", "idle_w", "static_w"),
+    *("pj_per_flop", "pj_per_byte", "overhead_us"),
+)
+OBJECTS = ("dtypes", "efficiency", "calibration")
+_MAY_BE_ZERO = ("pj_per_flop", "pj_per_byte", "static_w", "idle_w", "overhead_us")
 
 # Titan X draws nearly flat power plus traffic (rows of Cai et al., NeuralPower, ACML 2017).
 ASSUMED_STATIC_SHARE = 0.65
 # Choi et al., "A roofline model of energy", IPDPS 2013: GTX 680.
 ASSUMED_PJ_PER_BYTE = 438.0
-ASSUMED_PJ_PER_FLOP = 0.0
 
-
-class DeviceError(ValueError):
-    """A device is not known or its file is not valid; the message says what is allowed."""
+figure = figures.figure
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Device:
-    """One device. The figures are differentiable; the name and the sources are static.
+    """One device, in one number format. Its figures are differentiable, all else is static.
 
     Attributes:
       clock_mhz: Clock [MHz]: no step is shorter than one cycle.
       paleo_clock_mhz: The clock in Paleo's own table [MHz].
-      peak_gflops: Peak rate in single precision [GFLOP/s].
+      peak_gflops: Peak rate in `dtype` [GFLOP/s].
       bandwidth_gbs: Peak bandwidth of the device memory [GB/s].
       tdp_w: Thermal design power [W]; infinite where not stated.
       static_w: Power while busy that neither FLOPs nor traffic explain [W]; NaN where unknown.
-      pj_per_flop: Energy of a floating-point operation [pJ/FLOP].
+      pj_per_flop: Energy of a floating-point operation in `dtype` [pJ/FLOP].
       pj_per_byte: Energy of a byte moved to or from the device memory [pJ/byte].
+      idle_w: Power while nothing runs [W]; None where not known.
+      overhead_us: Time that each call of a layer takes beside its work [us].
+      compute_efficiency: Attainable share of the peak rate in `dtype` by kind of layer [K].
+      memory_efficiency: Attainable share of the bandwidth in `dtype` by kind of layer [K].
       name: The device's name, lower case.
       sources: Pairs of a figure's name and where it comes from.
       power_known: Whether the device states enough for a power estimate.
+      dtype: The number format that the figures are for.
+      precisions: What the device states for every format it computes in, the default one first.
+      calibration: The file's record of its calibration as JSON text; empty where there is none.
     """
 
     clock_mhz: float
@@ -57,13 +78,53 @@ class Device:
     static_w: float
     pj_per_flop: float
     pj_per_byte: float
+    idle_w: float | None = None
+    overhead_us: float = 0.0
+    compute_efficiency: Efficiency = precisions.UNSTATED
+    memory_efficiency: Efficiency = precisions.UNSTATED
     name: str
     sources: tuple[tuple[str, str], ...] = ()
     power_known: bool = True
+    dtype: str = "fp32"
+    precisions: tuple[Precision, ...] = ()
+    calibration: str = ""
 
     def replace(self, **changes: Any) -> "Device":
         """Return a copy with some figures changed."""
         return dataclasses.replace(self, **changes)
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Return the number formats that the device states, the default one first."""
+        return tuple(each.dtype for each in self.precisions) or (self.dtype,)
+
+    def at(self, dtype: str) -> "Device":
+        """Return the device with its figures in a number format; itself where it is in it.
+
+        Changed or traced figures that depend on the format are those of one format only: another
+        one's are as the file states them.
+
+        Raises:
+          DeviceError: If the device does not state the format; those it does are listed.
+        """
+        if dtype == self.dtype:
+            return self
+        for each in self.precisions:
+            if each.dtype == dtype:
+                break
+        else:
+            raise DeviceError(
+                f"device '{self.name}' states no peak in {dtype!r}; "
+                f"allowed: {', '.join(self.dtypes)}"
+            )
+        kept = {
+            name: source
+            for name, source in self.sources
+            if name.partition(".")[0] not in precisions.FIGURES
+        }
+        own = {name: getattr(each, name) for name in precisions.FIGURES}
+        sources = tuple((kept | dict(each.sources)).items())
+        return self.replace(dtype=dtype, sources=sources, **own)
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -75,13 +136,28 @@ class Device:
         )
 
 
+def chosen_dtype(device: Device, asked: str | None, configured: str = "fp32") -> str:
+    """Return the number format that a program computes in.
+
+    Args:
+      device: The device.
+      asked: What is asked for; None for no wish.
+      configured: What holds without a wish; fp32, the usual default, gives way to the device's own
+        default where the device does not compute in fp32.
+    """
+    if asked is not None:
+        return asked
+    gives_way = configured == "fp32" and configured not in device.dtypes
+    return device.dtypes[0] if gives_way else configured
+
+
 def names() -> tuple[str, ...]:
     """Return the names of the devices in configs/devices, sorted."""
     return named_files.names(DEVICE_FOLDER)
 
 
 def load(name_or_path: str | os.PathLike[str]) -> Device:
-    """Return a device by its name (in any case) or from a file.
+    """Return a device by its name (in any case) or from a file, in its default number format.
 
     Raises:
       DeviceError: If the device is not known, or its file malformed.
@@ -92,79 +168,70 @@ def load(name_or_path: str | os.PathLike[str]) -> Device:
 
 
 def read(text: str, *, origin: str = "<text>") -> Device:
-    """Return the device that a device file's text states.
+    """Return the device that a device file's text states, in its default number format.
 
     Raises:
-      DeviceError: If the text is not JSON, or a figure is missing, unknown or not positive.
+      DeviceError: If the text is not JSON, or a figure is missing, unknown or out of range.
     """
+    where = f"device file {origin}"
     try:
         stated = strict_json.parse(text)
     except SpecError as error:
-        raise DeviceError(f"device file {origin}: {error}") from None
+        raise DeviceError(f"{where}: {error}") from None
     if not isinstance(stated, dict) or not isinstance(stated.get("name"), str):
-        raise DeviceError(f"device file {origin}: an object with a 'name' is needed")
-    unknown = [key for key in stated if key not in ("name", *FIGURES)]
+        raise DeviceError(f"{where}: an object with a 'name' is needed")
+    allowed = ("name", *FIGURES, "default_dtype", *OBJECTS)
+    unknown = [key for key in stated if key not in allowed]
     if unknown:
         raise DeviceError(
-            f"device file {origin}: key '{unknown[0]}' is not known; allowed: name, "
-            + ", ".join(FIGURES)
+            f"{where}: key '{unknown[0]}' is not known; allowed: {', '.join(allowed)}"
         )
     missing = [key for key in REQUIRED if key not in stated]
     if missing:
-        raise DeviceError(f"device file {origin}: '{missing[0]}' is missing")
-    figures = {
-        key: figure(
-            stated[key],
-            f"device file {origin}: '{key}'",
-            zero_allowed=key.startswith(("pj_per", "static")),
-        )
+        raise DeviceError(f"{where}: '{missing[0]}' is missing")
+    found = {
+        key: figures.figure(stated[key], f"{where}: '{key}'", zero_allowed=key in _MAY_BE_ZERO)
         for key in FIGURES
         if key in stated
     }
-    return _complete(stated["name"].lower(), figures)
+    return _complete(stated, found, where)
 
 
-def figure(entry: Any, where: str, *, zero_allowed: bool) -> tuple[float, str]:
-    """Return the value and the source of a figure, `{"value": number, "source": text}`.
-
-    Args:
-      entry: The figure as stated.
-      where: The file and the figure, for messages.
-      zero_allowed: Whether the value may be zero.
-
-    Raises:
-      DeviceError: If it is malformed, out of range, or without a source.
-    """
-    if not isinstance(entry, dict) or set(entry) != {"value", "source"}:
-        raise DeviceError(f'{where} is {entry!r}; {{"value": number, "source": text}} needed')
-    value, source = entry["value"], entry["source"]
-    least = 0 if zero_allowed else math.ulp(0.0)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise DeviceError(f"{where} has value {value!r}; a number needed")
-    if not (math.isfinite(value) and value >= least):
-        raise DeviceError(f"{where} has value {value!r}; a finite number above 0 needed")
-    if not isinstance(source, str) or not source:
-        raise DeviceError(f"{where} states no source")
-    return float(value), source
-
-
-def _complete(name: str, figures: dict[str, tuple[float, str]]) -> Device:
+def _complete(stated: dict[str, Any], found: dict[str, Figure], where: str) -> Device:
     """Return a device whose unstated power coefficients are the stated assumptions."""
-    clock = figures["clock_mhz"]
-    figures.setdefault("paleo_clock_mhz", clock)
-    power_known = "tdp_w" in figures or "static_w" in figures
-    if "static_w" not in figures:
-        tdp = figures["tdp_w"][0] if power_known else math.nan
+    default = stated.get("default_dtype", "fp32")
+    if default not in dtypes.DTYPES:
+        raise DeviceError(
+            f"{where}: 'default_dtype' is {default!r}; allowed: {', '.join(dtypes.DTYPES)}"
+        )
+    calibration = stated.get("calibration")
+    if not isinstance(calibration, dict | None):
+        raise DeviceError(f"{where}: 'calibration' is {calibration!r}; an object needed")
+    rates = {key: found.pop(key) for key in ("peak_gflops", "pj_per_flop") if key in found}
+    formats = precisions.read(default, rates, stated, where)
+    power_known = "tdp_w" in found or "static_w" in found
+    _assume(found)
+    own = {name: getattr(formats[0], name) for name in precisions.FIGURES}
+    return Device(
+        name=stated["name"].lower(),
+        **{key: value for key, (value, _) in found.items()},
+        **own,
+        sources=(*((key, source) for key, (_, source) in found.items()), *formats[0].sources),
+        power_known=power_known,
+        dtype=default,
+        precisions=formats,
+        calibration="" if calibration is None else json.dumps(calibration, sort_keys=True),
+    )
+
+
+def _assume(found: dict[str, Figure]) -> None:
+    """Fill in what a file leaves out, each with what is assumed."""
+    found.setdefault("paleo_clock_mhz", found["clock_mhz"])
+    if "static_w" not in found:
+        tdp = found["tdp_w"][0] if "tdp_w" in found else math.nan
         source = f"assumed: {ASSUMED_STATIC_SHARE:g} x TDP, not calibrated"
-        figures["static_w"] = ASSUMED_STATIC_SHARE * tdp, source
-    figures.setdefault("tdp_w", (math.inf, "not stated"))
-    figures.setdefault(
+        found["static_w"] = ASSUMED_STATIC_SHARE * tdp, source
+    found.setdefault("tdp_w", (math.inf, "not stated"))
+    found.setdefault(
         "pj_per_byte", (ASSUMED_PJ_PER_BYTE, "assumed: GTX 680, Choi et al. 2013, not calibrated")
     )
-    figures.setdefault(
-        "pj_per_flop",
-        (ASSUMED_PJ_PER_FLOP, "assumed: power is flat plus traffic, not calibrated"),
-    )
-    sources = tuple((key, source) for key, (_, source) in figures.items())
-    values = {key: value for key, (value, _) in figures.items()}
-    return Device(name=name, sources=sources, power_known=power_known, **values)

@@ -46,6 +46,8 @@ REASONS = {
     "free": "a type that costs nothing in Paleo reads and writes its tensors",
     "algorithm": "transforms of real values leave half a spectrum, tiles overlap, sizes are powers "
     "of two, and what does not apply is a matrix product",
+    "attainable": "the device states what kinds of layers attain of its peak, and what a call "
+    "takes beside its work",
     "update": "momentum is read and written, biases only where they are, at the attainable share "
     "of the peak",
 }
@@ -104,7 +106,14 @@ def of_tables(
     Returns:
       `paleo_ms` (None where the original gives no figure), `default_ms`, `rules` (each with its
       reason and what it changes in all) and `layers`: those that differ, each with its reasons.
+
+    Raises:
+      ValueError: If the number format is not fp32.
     """
+    if settings.dtype != "fp32":
+        raise ValueError(
+            f"dtype is {settings.dtype!r}; allowed where the original Paleo is compared with: fp32"
+        )
     theirs = dataclasses.replace(settings, compat="paleo")
     ours = dataclasses.replace(settings, compat=None)
     stages = _stages(tables, device, settings)
@@ -170,7 +179,8 @@ def _stages(
     work = then("source", _rows_replaced(work, plain, inner), new)
     work = then("followers", _rows_replaced(work, full, table.is_any(*counts.WEIGHTED)), new)
     then("free", full, new)
-    then("algorithm", paleo.work(table, ours, device), new)
+    work = then("algorithm", paleo.work(table, ours, device), new)
+    then("attainable", work, paleo.units(device, ours, table))
     return stages
 
 
@@ -228,7 +238,10 @@ def _updates(
     old = paleo.network_updates(tables[0], device, theirs, kept=~dropped)
     update = LayerTimes(
         **paleo.pass_times(
-            paleo.work(tables[1], ours, device), device, ours, paleo.units(device, ours)
+            paleo.work(tables[1], ours, device),
+            device,
+            ours,
+            paleo.units(device, ours, tables[1]),
         ),
         pipelined=ours.pipelined,
     ).update

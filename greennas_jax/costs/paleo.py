@@ -2,7 +2,8 @@
 
 Shapes: L layers. A pass takes FLOPs over the attainable rate plus bytes over the attainable
 bandwidth, without overlap unless that is asked for; nothing that is done takes less than one
-clock cycle.
+clock cycle. Attainable are the peak times the platform's percent of it times what the device states
+for the kind of layer; a device may also state what each call takes beside its work.
 """
 
 import dataclasses
@@ -11,7 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from greennas_jax.costs import conv_algorithms, counts, gemm, layer_table, passes, traffic
+from greennas_jax.costs import (
+    conv_algorithms,
+    counts,
+    gemm,
+    kinds,
+    layer_table,
+    passes,
+    traffic,
+)
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.layer_table import LayerTable
 from greennas_jax.costs.passes import Pass, Work
@@ -32,7 +41,8 @@ class LayerTimes:
 
     The passes of training are given in inference too; `of_mode` sums those that are made. NaN
     stands where the original Paleo gives no figure. Pipelined, a layer's forward pass, its two
-    gradients together and its update each take the longer of computing and moving.
+    gradients together and its update each take the longer of computing and moving. What a call
+    takes beside its work comes on top.
     """
 
     forward_compute: Array
@@ -43,28 +53,34 @@ class LayerTimes:
     backward_filter_memory: Array
     update_compute: Array
     update_memory: Array
+    forward_overhead: Array | float = 0.0
+    backward_data_overhead: Array | float = 0.0
+    backward_filter_overhead: Array | float = 0.0
+    update_overhead: Array | float = 0.0
     pipelined: bool = False
 
     @property
     def forward(self) -> Array:
         """Return the forward pass [ms], [L]."""
-        return self._together(self.forward_compute, self.forward_memory)
+        working = self._together(self.forward_compute, self.forward_memory)
+        return working + self.forward_overhead
 
     @property
     def backward(self) -> Array:
         """Return both gradients [ms], [L]."""
+        calls = self.backward_data_overhead + self.backward_filter_overhead
         if self.pipelined:
-            return self._together(
+            return calls + self._together(
                 self.backward_data_compute + self.backward_filter_compute,
                 self.backward_data_memory + self.backward_filter_memory,
             )
         data = self.backward_data_compute + self.backward_data_memory
-        return data + (self.backward_filter_compute + self.backward_filter_memory)
+        return data + (self.backward_filter_compute + self.backward_filter_memory) + calls
 
     @property
     def update(self) -> Array:
         """Return the parameters' update [ms], [L]."""
-        return self._together(self.update_compute, self.update_memory)
+        return self._together(self.update_compute, self.update_memory) + self.update_overhead
 
     def _together(self, compute: Array, memory: Array) -> Array:
         if not self.pipelined:
@@ -80,18 +96,47 @@ class Units(NamedTuple):
       gigabyte: Bytes that one GB/s moves in a second.
       update_of_network: Whether the update is at the device's peak and its least time the whole
         network's.
+      compute_efficiency: What the device states as attainable share of its peak rate, 1 or [L].
+      memory_efficiency: The same of its bandwidth.
+      overhead_ms: Time of a call beside its work [ms].
     """
 
     clock_mhz: Array | float
     gigabyte: float
     update_of_network: bool
+    compute_efficiency: Array | float = 1.0
+    memory_efficiency: Array | float = 1.0
+    overhead_ms: Array | float = 0.0
 
 
-def units(device: Device, settings: CostSettings) -> Units:
-    """Return the units of the rules that the settings ask for."""
+def units(device: Device, settings: CostSettings, table: LayerTable | None = None) -> Units:
+    """Return the units of the rules that the settings ask for.
+
+    Args:
+      device: The device.
+      settings: The original's rules know no efficiencies and no overheads.
+      table: Layers [L], whose kinds decide what is attainable; without it, the peak is.
+    """
     if settings.compat == "paleo":
         return Units(device.paleo_clock_mhz, PALEO_GIGABYTE, True)
-    return Units(device.clock_mhz, GIGABYTE, False)
+    if table is None:
+        return Units(device.clock_mhz, GIGABYTE, False)
+    device = device.at(settings.dtype)
+    return Units(
+        device.clock_mhz,
+        GIGABYTE,
+        False,
+        compute_efficiency=_of_kind(device.compute_efficiency, table),
+        memory_efficiency=_of_kind(device.memory_efficiency, table),
+        overhead_ms=device.overhead_us / 1000,
+    )
+
+
+def _of_kind(figures: Array | tuple, table: LayerTable) -> Array:
+    """Return the figure of each layer's kind [L]."""
+    each = figures if isinstance(figures, tuple) else (figures,)
+    xp = layer_table.array_namespace(table.batch, *each)
+    return xp.asarray(figures, dtype=table.batch.dtype)[kinds.kind_codes(table)]
 
 
 def of_mode(times: LayerTimes, mode: str) -> Array:
@@ -145,7 +190,8 @@ def _offers(
         _work(table, dataclasses.replace(settings, conv_algorithm=name), checked=True)
         for name in conv_algorithms.names()
     ]
-    each = [pass_times(done, device, settings, units(device, settings)) for done in offered]
+    measures = units(device, settings, table)
+    each = [pass_times(done, device, settings, measures) for done in offered]
     xp = layer_table.array_namespace(table.batch, each[0]["forward_compute"])
     quickest = {}
     for step in Work._fields[:-1]:
@@ -162,7 +208,7 @@ def _work(table: LayerTable, settings: CostSettings, *, checked: bool = False) -
     return traffic.work(table, settings)
 
 
-def compute_time(flops: Array, device: Device, share: float, floor: Array | float) -> Array:
+def compute_time(flops: Array, device: Device, share: Array | float, floor: Array | float) -> Array:
     """Return the time of one call of some operations [ms].
 
     Args:
@@ -177,7 +223,7 @@ def compute_time(flops: Array, device: Device, share: float, floor: Array | floa
 
 
 def memory_time(
-    step: Pass, device: Device, share: float, floor: Array | float, gigabyte: float
+    step: Pass, device: Device, share: Array | float, floor: Array | float, gigabyte: float
 ) -> Array:
     """Return the time of moving a pass's operands, each at least the floor [ms]."""
     sizes = [operand.size for operand in step.operands]
@@ -204,7 +250,7 @@ def times(table: LayerTable, device: Device, settings: CostSettings) -> LayerTim
     """
     check(table, settings)
     done = work(table, settings, device)
-    found = pass_times(done, device, settings, units(device, settings))
+    found = pass_times(done, device, settings, units(device, settings, table))
     result = LayerTimes(**found, pipelined=settings.pipelined)
     return _without_refused(result, table) if settings.compat == "paleo" else result
 
@@ -212,27 +258,40 @@ def times(table: LayerTable, device: Device, settings: CostSettings) -> LayerTim
 def pass_times(
     done: Work, device: Device, settings: CostSettings, measures: Units
 ) -> dict[str, Array]:
-    """Return the compute and memory times of every pass [ms], by the names of `LayerTimes`.
+    """Return compute, memory and overhead times of every pass [ms], by the names of `LayerTimes`.
 
     Args:
       done: What is computed and moved.
       device: The device.
-      settings: The shares of its peak.
-      measures: What a gigabyte and the least time are.
+      settings: The shares of its peak, and the number format.
+      measures: What a gigabyte, the least time and the attainable shares are.
+
+    Raises:
+      DeviceError: If the device does not state the number format.
     """
+    device = device.at(settings.dtype)
     floor = 1 / measures.clock_mhz / 1000
     found = {}
     for name, step in zip(Work._fields, done, strict=True):
         alone = name != "update" or not measures.update_of_network
         share, least = (settings.ppp_comp, floor) if alone else (1.0, 0.0)
+        attained = share * measures.compute_efficiency, share * measures.memory_efficiency
         computing = [
-            call.calls * compute_time(call.flops, device, share, least)
+            call.calls * compute_time(call.flops, device, attained[0], least)
             for call in step.computations
         ]
         # Left to right from the first, as the original adds.
-        found[f"{name}_compute"] = sum(computing[1:], computing[0])
-        found[f"{name}_memory"] = memory_time(step, device, share, least, measures.gigabyte)
+        compute = sum(computing[1:], computing[0])
+        memory = memory_time(step, device, attained[1], least, measures.gigabyte)
+        found |= {f"{name}_compute": compute, f"{name}_memory": memory}
+        found[f"{name}_overhead"] = _overhead(compute, memory, measures.overhead_ms)
     return found
+
+
+def _overhead(compute: Array, memory: Array, of_call: Array | float) -> Array:
+    """Return what a pass takes beside its work, where it does any [ms], [L]."""
+    xp = layer_table.array_namespace(compute, memory, of_call)
+    return xp.where((compute > 0) | (memory > 0), of_call, 0.0)
 
 
 def check(table: LayerTable, settings: CostSettings, names: Sequence[str] | None = None) -> None:

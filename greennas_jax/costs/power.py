@@ -36,6 +36,7 @@ def energy(table: LayerTable, times: LayerTimes, device: Device, settings: CostS
         raise DeviceError(
             f"device '{device.name}' states no power; 'tdp_w' or 'static_w' is needed for energy"
         )
+    device = device.at(settings.dtype)
     flops, moved = paleo.totals(table, settings, device)
     return of_work(flops, moved, paleo.of_mode(times, settings.mode), device)
 

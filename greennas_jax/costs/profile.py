@@ -59,12 +59,13 @@ def profile(
 
     Raises:
       SpecError: If the network's shapes disagree, or splits do not divide a layer.
-      ValueError: If the batch size is not positive, or the original Paleo is to be reproduced and
-        refuses a layer.
+      ValueError: If the batch size is not positive, the device does not state the number format,
+        or the original Paleo is to be reproduced and refuses a layer.
     """
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; allowed: whole numbers from 1")
     compat = "paleo" if settings.compat == "paleo" else None
+    device = device.at(settings.dtype)
     network, split = parallel.expand(network, compat=compat)
     shapes = shape_rules.infer(network, batch_size, compat=compat)
     by_name = network.by_name()
@@ -81,7 +82,7 @@ def profile(
     reasons: Reasons = {}
     batch = shape_rules.batch_size(shapes)
     totals = _totals(columns, device, batch, reasons)
-    totals |= _peaks(layers, table, settings)
+    totals |= _peaks(layers, table, settings, reasons)
     provenance = _provenance(device, settings)
     result = {
         "schema": SCHEMA,
@@ -96,6 +97,7 @@ def profile(
             "pipelined": settings.pipelined,
             "power": settings.power,
             "compat": settings.compat,
+            "dtype": settings.dtype,
         },
         "totals": totals,
         "layers": _layers(layers, shapes, columns, provenance, reasons),
@@ -128,11 +130,15 @@ def _name_fastest(records: list[dict[str, Any]], fastest: Mapping[str, np.ndarra
 
 
 def _peaks(
-    layers: Sequence[Layer], table: LayerTable, settings: CostSettings
+    layers: Sequence[Layer], table: LayerTable, settings: CostSettings, reasons: Reasons
 ) -> dict[str, int | float | None]:
     """Return the peak memory of the mode, and of either mode [bytes]."""
-    found = {}
+    found: dict[str, int | float | None] = {}
     for mode in MODES:
+        if mode == "training" and settings.dtype == "int8":
+            found[f"peak_memory_{mode}_bytes"] = None
+            reasons["training"] = "peak memory of training is not known: int8 is for inference only"
+            continue
         of_mode = dataclasses.replace(settings, mode=mode)
         found[f"peak_memory_{mode}_bytes"] = _number(memory.peak_bytes(layers, table, of_mode))
     return {"peak_memory_bytes": found[f"peak_memory_{settings.mode}_bytes"], **found}
@@ -148,11 +154,11 @@ def _columns(
         "flops": passes.flops(work, settings.mode),
         "bytes": passes.bytes_moved(work, settings.mode),
         "parameters": counts.parameters(table, settings),
-        "weight_bytes": layer_table.BYTES_PER_ELEMENT * counts.parameters(table, settings),
+        "weight_bytes": settings.element_bytes * counts.parameters(table, settings),
         "activation_bytes": counts.activation_bytes(table, settings),
     }
     for name in _PASSES:
-        for kind in ("compute", "memory"):
+        for kind in ("compute", "memory", "overhead"):
             columns[f"{name}_{kind}_ms"] = getattr(times, f"{name}_{kind}")
     columns |= {
         "time_ms": time,

@@ -76,9 +76,10 @@ def totals_text(profile: Mapping[str, Any]) -> str:
 
 
 def _heading(profile: Mapping[str, Any]) -> str:
+    dtype = profile["settings"]["dtype"]
     return (
         f"{profile['network']} on {profile['device']}, batch {profile['batch_size']}, "
-        f"{profile['mode']}"
+        f"{profile['mode']}{'' if dtype == 'fp32' else f', {dtype}'}"
     )
 
 

@@ -17,5 +17,5 @@ def _register(record: type, static: tuple[str, ...] = ()) -> None:
 
 
 _register(layer_table.LayerTable)
-_register(devices.Device, ("name", "sources", "power_known"))
+_register(devices.Device, ("name", "sources", "power_known", "dtype", "precisions", "calibration"))
 _register(paleo.LayerTimes, ("pipelined",))

@@ -65,6 +65,7 @@ def cost(expanded: Expanded, device: Device, settings: CostSettings, batch: int)
       ValueError: If the original Paleo is to be reproduced and refuses a layer.
     """
     settings = dataclasses.replace(settings, mode="training")
+    device = device.at(settings.dtype)
     compat = "paleo" if settings.compat == "paleo" else None
     network = expanded.network
     if compat:
@@ -81,7 +82,7 @@ def cost(expanded: Expanded, device: Device, settings: CostSettings, batch: int)
         update = paleo.work(table, settings, device).update
         moved = passes.moved_bytes(update)
         update_energy = power.of_work(update.flops, moved, times.update, device)
-    sizes = layer_table.BYTES_PER_ELEMENT * table.output_elements
+    sizes = settings.element_bytes * table.output_elements
     return Replica(
         layers=layers,
         split=np.array([expanded.split.get(layer.name, -1) for layer in layers]),

@@ -98,6 +98,7 @@ class Job:
             self.fabric, share=self.costs.ppp_comm, compat=self.costs.compat
         )
         object.__setattr__(self, "fabric", fabric)
+        object.__setattr__(self, "device", self.device.at(self.costs.dtype))
 
     @property
     def compat(self) -> shapes.Compat:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from greennas_jax.costs import conv_algorithms
+from greennas_jax.costs import conv_algorithms, dtypes
 
 MODES = ("inference", "training")
 COMPATIBILITIES = (None, "paleo")
@@ -25,6 +25,9 @@ class CostSettings:
       pipelined: Whether computing and moving overlap: a layer then takes the longer of the two
         instead of their sum.
       power: Which power model gives the energy.
+      dtype: Number format of weights and activations, and of the arithmetic. Momentum, gradients
+        and the weights that an update changes are fp32 in any (Micikevicius et al., "Mixed
+        precision training", ICLR 2018).
     """
 
     mode: str = "inference"
@@ -34,6 +37,12 @@ class CostSettings:
     conv_algorithm: str = "gemm"
     pipelined: bool = False
     power: str = "physical"
+    dtype: str = "fp32"
+
+    @property
+    def element_bytes(self) -> int:
+        """Return the bytes of a weight or of an activation."""
+        return dtypes.ELEMENT_BYTES[self.dtype]
 
     def __post_init__(self):
         _one_of("mode", self.mode, MODES)
@@ -44,6 +53,13 @@ class CostSettings:
         if not isinstance(self.pipelined, bool):
             raise ValueError(f"pipelined is {self.pipelined!r}; allowed: true or false")
         _one_of("power", self.power, POWER_MODELS)
+        _one_of("dtype", self.dtype, dtypes.DTYPES)
+        if self.compat == "paleo" and self.dtype != "fp32":
+            raise ValueError(
+                f"dtype is {self.dtype!r} with compat 'paleo'; allowed: fp32, the only one it knows"
+            )
+        if self.dtype == "int8" and self.mode == "training":
+            raise ValueError("dtype is 'int8' with mode 'training'; int8 is for inference only")
         for name in ("ppp_comp", "ppp_comm"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:

@@ -1,25 +1,27 @@
 """FLOPs and memory traffic of every layer, counted from the tensors a layer really moves.
 
 Shapes: L layers. in and out are elements of the tensors read and written, w the weights. A tensor
-is read or written once per pass, unpadded, at 4 bytes per element.
+is read or written once per pass, unpadded, at the bytes per element of the number format: b.
 
 Convolution, inner product (forward; data and filter gradient have the same FLOPs):
-  FLOPs 2 kh kw (Cin/g) oh ow Cout N; bytes 4 (in + w + out) in each of the three passes: the data
-  gradient reads dout and w and writes din, the filter gradient reads in and dout and writes dw.
+  FLOPs 2 kh kw (Cin/g) oh ow Cout N; bytes b (in + w + out) in each of the three passes: the data
+  gradient reads dout and w and writes din, the filter gradient reads in and dout and writes dw, in
+  fp32.
 Deconvolution: the same with the roles of in and out exchanged in the FLOPs, 2 kh kw Cin Cout ih iw
 N.
 Another algorithm than the matrix product has its own FLOPs, and moves more than the tensors.
 Behind them, in the same layer: bias and activation together read and write the output once, plus
-the bias: 4 (2 out + Cout). Batch normalisation 4 (2 out + 4 Cout) in inference (mean, variance,
-scale, offset); 4 (3 out + 4 Cout) in training (statistics first). Backward: an activation reads
-the output and dout and writes the gradient, 4 x 3 out; a bias alone reads dout, 4 out; batch
-normalisation reads its input and dout twice and writes the gradient, 4 x 5 out. They are charged
+the bias: b (2 out + Cout). Batch normalisation b (2 out + 4 Cout) in inference (mean, variance,
+scale, offset); b (3 out + 4 Cout) in training (statistics first). Backward: an activation reads
+the output and dout and writes the gradient, 3 b out; a bias alone reads dout, b out; batch
+normalisation reads its input and dout twice and writes the gradient, 5 b out. They are charged
 to the filter gradient, for they are due even where no data gradient is.
 Pooling: 2 kh kw C oh ow N FLOPs (Paleo's count) in both directions.
 Everything else is traffic only: `TRAFFIC` and `TRAINING_TRAFFIC` give the tensors moved.
 A layer that reads a source has no data gradient.
 Update, SGD with momentum: 4 FLOPs per parameter; weight, gradient and momentum are read, weight
-and momentum written, 4 x 5 bytes per parameter.
+and momentum written, all fp32: 4 x 5 bytes per parameter, and b more for the copy in a narrower
+format (Micikevicius et al., "Mixed precision training", ICLR 2018).
 """
 
 import numpy as np
@@ -92,6 +94,8 @@ def _products(table: LayerTable, settings: CostSettings) -> tuple[Array, Array]:
     algorithm = conv_algorithms.get(settings.conv_algorithm)
     applies = algorithm.applies(table)
     flops, beside = algorithm.amounts(table)
+    # An algorithm states its bytes in fp32.
+    beside = beside * (settings.element_bytes / BYTES)
     return xp.where(applies, flops, product), xp.where(applies, beside, 0.0)
 
 
@@ -132,9 +136,11 @@ def work(table: LayerTable, settings: CostSettings) -> Work:
     Args:
       table: Layers [L].
       settings: `mode` decides what batch normalisation and dropout do in the forward pass,
-        `conv_algorithm` how convolutions are computed, where it applies.
+        `conv_algorithm` how convolutions are computed, where it applies, `dtype` the bytes of an
+        element.
     """
     xp = table.namespace
+    size = settings.element_bytes
     weights = counts.weights(table)
     weighted = table.is_any(*counts.WEIGHTED)
     forward, backward = _tensors_moved(table, settings.mode)
@@ -145,10 +151,14 @@ def work(table: LayerTable, settings: CostSettings) -> Work:
     parameters = counts.parameters(table, settings)
     tensors = xp.where(weighted, table.input_elements + table.output_elements, 0.0)
     return Work(
-        forward=_pass(forward_flops, BYTES * (forward + weights + behind) + beside),
+        forward=_pass(forward_flops, size * (forward + weights + behind) + beside),
         backward_data=_pass(
-            data_flops * gradient, (BYTES * (backward + weights) + beside) * gradient
+            data_flops * gradient, (size * (backward + weights) + beside) * gradient
         ),
-        backward_filter=_pass(filter_flops, BYTES * (tensors + weights + behind_backward) + beside),
-        update=_pass(4 * parameters, 5 * BYTES * parameters),
+        backward_filter=_pass(
+            filter_flops, size * (tensors + behind_backward) + BYTES * weights + beside
+        ),
+        update=_pass(
+            4 * parameters, (5 * BYTES + counts.working_copy_bytes(settings)) * parameters
+        ),
     )

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from greennas_jax.costs import devices
+from greennas_jax.costs import devices, kinds
 
 # Paleo's device table: clock MHz, GFLOP/s, GB/s.
 PALEO = {
@@ -24,8 +24,16 @@ STATED = {
 }
 
 
+F = {"value": 400, "source": "measured"}
+
+
 def text(**changes):
     return json.dumps({k: v for k, v in (STATED | changes).items() if v is not None})
+
+
+def shares(kind="pooling", dtype="fp32", share="compute", value=0.5):
+    stated = {"value": value, "source": "measured"}
+    return text(efficiency={kind: {dtype: {share: stated}}})
 
 
 def test_all_of_paleos_devices_are_there():
@@ -92,6 +100,23 @@ def test_a_device_without_power_says_so():
         (text(clock_mhz=5), "'clock_mhz' is 5"),
         (text(clock_mhz={"value": 0, "source": "x"}), "above 0 needed"),
         (text(clock_mhz={"value": -1, "source": "x"}), "above 0 needed"),
+        (text(idle_w={"value": -1, "source": "x"}), "'idle_w' has value -1; .* of at least 0"),
+        (text(overhead_us={"value": -1, "source": "x"}), "'overhead_us' has value -1"),
+        (text(default_dtype="fp64"), "'default_dtype' is 'fp64'; allowed: fp32, tf32, bf16"),
+        (text(default_dtype=16), "'default_dtype' is 16; allowed: fp32"),
+        (text(calibration="today"), "'calibration' is 'today'; an object needed"),
+        (text(dtypes=[]), "'dtypes' is \\[\\]; an object of fp32, tf32"),
+        (text(dtypes={"fp8": {}}), "'dtypes' has the key 'fp8', not known; allowed: fp32"),
+        (text(dtypes={"fp32": {"peak_gflops": F}}), "'fp32', the default format"),
+        (text(dtypes={"bf16": {"pj_per_flop": F}}), "'dtypes': 'bf16': 'peak_gflops' is missing"),
+        (text(dtypes={"bf16": {"peak_gflops": 5}}), "'bf16': 'peak_gflops' is 5"),
+        (text(dtypes={"bf16": {"peak": F}}), "'bf16' has the key 'peak', not known"),
+        (shares(kind="convolutions"), "'efficiency' has the key 'convolutions', not known"),
+        (shares(dtype="fp8"), "'pooling' has the key 'fp8', not known"),
+        (shares(dtype="bf16"), "'pooling': 'bf16' has no peak; stated: fp32"),
+        (shares(share="time"), "'pooling': 'fp32' has the key 'time', not known"),
+        (shares(value=0), "'compute' has value 0; a finite number above 0 needed"),
+        (shares(value=-0.5), "'compute' has value -0.5; a finite number above 0 needed"),
         (text(clock_mhz={"value": "5", "source": "x"}), "a number needed"),
         (text(clock_mhz={"value": True, "source": "x"}), "a number needed"),
         (text(clock_mhz={"value": 5, "source": ""}), "states no source"),
@@ -110,3 +135,53 @@ def test_a_file_that_is_no_text(tmp_path):
         devices.load(path)
     with pytest.raises(OSError):
         devices.load(tmp_path / "absent.json")
+
+
+def test_number_formats():
+    half = {"peak_gflops": F, "pj_per_flop": {"value": 0.5, "source": "paper"}}
+    narrow = {"value": 0.25, "source": "timed"}
+    device = devices.read(
+        text(
+            dtypes={"fp16": half, "int8": {"peak_gflops": F}},
+            efficiency={"pooling": {"fp16": {"memory": narrow}}},
+        )
+    )
+    assert (device.dtype, device.dtypes) == ("fp32", ("fp32", "fp16", "int8"))
+    assert device.at("fp32") is device
+    assert set(device.compute_efficiency) == set(device.memory_efficiency) == {1.0}
+    found = device.at("fp16")
+    assert (found.peak_gflops, found.pj_per_flop, found.dtype) == (400, 0.5, "fp16")
+    assert found.memory_efficiency[kinds.KINDS.index("pooling")] == 0.25
+    assert sum(found.memory_efficiency) == len(kinds.KINDS) - 0.75
+    assert dict(found.sources)["pj_per_flop"] == "paper"
+    assert dict(found.sources)["memory_efficiency.pooling"] == "timed"
+    assert "memory_efficiency.pooling" not in dict(found.at("int8").sources)
+    assert found.at("fp32") == device
+
+
+def test_another_default_format():
+    device = devices.read(text(default_dtype="bf16"))
+    assert device.dtypes == ("bf16",)
+    with pytest.raises(devices.DeviceError, match="states no peak in 'fp32'; allowed: bf16"):
+        device.at("fp32")
+
+
+@pytest.mark.parametrize(
+    ("asked", "configured", "chosen"),
+    [(None, "fp32", "bf16"), (None, "int8", "int8"), ("fp32", "fp32", "fp32")],
+)
+def test_fp32_gives_way_unless_it_is_asked_for(asked, configured, chosen):
+    tensor = devices.read(text(default_dtype="bf16"))
+    assert devices.chosen_dtype(tensor, asked, configured) == chosen
+    assert devices.chosen_dtype(devices.read(text()), None) == "fp32"
+
+
+def test_a_calibration_is_kept():
+    device = devices.read(text(calibration={"date": "2026-01-01", "errors": {"time": 0.1}}))
+    assert json.loads(device.calibration)["errors"] == {"time": 0.1}
+    assert hash(device) == hash(device.replace())
+
+
+def test_idle_power_is_known_or_not():
+    assert devices.read(text()).idle_w is None
+    assert devices.read(text(idle_w={"value": 0, "source": "meter"})).idle_w == 0

@@ -1,8 +1,9 @@
+import dataclasses
 import math
 
 import pytest
 
-from greennas_jax.costs import devices, explain, profile, profile_text
+from greennas_jax.costs import devices, explain, kinds, profile, profile_text
 from greennas_jax.costs.settings import CostSettings
 from greennas_jax.spec import paleo_json
 
@@ -117,3 +118,24 @@ def test_text_names_layers_rules_and_amounts(every_type):
 
 def test_nothing_is_explained_unasked(every_type):
     assert "explain" not in profile.profile(every_type, devices.load("k80"), CostSettings())
+
+
+def test_what_the_device_attains_is_a_reason(every_type):
+    half = (0.5,) * len(kinds.KINDS)
+    device = devices.load("k80").replace(compute_efficiency=half, overhead_us=7.0)
+    found = profile.profile(every_type, device, CostSettings(mode="training"), explained=True)
+    told = found["explain"]
+    assert told["default_ms"] == pytest.approx(found["totals"]["time_ms"], rel=1e-12)
+    assert "attainable" in told["rules"]
+    for layer in told["layers"]:
+        if layer["difference_ms"] is not None:
+            changes = sum(reason["difference_ms"] for reason in layer["reasons"])
+            assert changes == pytest.approx(layer["difference_ms"], rel=1e-9)
+
+
+def test_other_number_formats_are_refused(every_type):
+    device = devices.load("k80")
+    half = dataclasses.replace(device.precisions[0], dtype="fp16")
+    device = device.replace(precisions=(*device.precisions, half))
+    with pytest.raises(ValueError, match="dtype is 'fp16'; allowed where"):
+        profile.profile(every_type, device, CostSettings(dtype="fp16"), explained=True)

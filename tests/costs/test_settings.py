@@ -1,5 +1,6 @@
 import pytest
 
+from greennas_jax.costs import dtypes
 from greennas_jax.costs.settings import CostSettings
 
 
@@ -17,6 +18,9 @@ def test_defaults_are_inference_at_the_peak():
         ({"conv_algorithm": "fit"}, "conv_algorithm is 'fit'; allowed: gemm, fft, tiled_fft"),
         ({"pipelined": 1}, "pipelined is 1; allowed: true or false"),
         ({"power": "guess"}, "power is 'guess'; allowed: physical"),
+        ({"dtype": "fp64"}, "dtype is 'fp64'; allowed: fp32, tf32, bf16, fp16, int8"),
+        ({"dtype": "bf16", "compat": "paleo"}, "with compat 'paleo'; allowed: fp32"),
+        ({"dtype": "int8", "mode": "training"}, "int8 is for inference only"),
         ({"ppp_comp": 62}, "ppp_comp is 62; allowed: a fraction"),
         ({"ppp_comm": 0.0}, "ppp_comm is 0.0; allowed: a fraction"),
         ({"ppp_comp": float("nan")}, "ppp_comp is nan"),
@@ -26,3 +30,8 @@ def test_defaults_are_inference_at_the_peak():
 def test_bad_settings_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         CostSettings(**change)
+
+
+def test_bytes_of_an_element():
+    found = {dtype: CostSettings(dtype=dtype).element_bytes for dtype in dtypes.DTYPES}
+    assert found == {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2, "int8": 1}

@@ -80,6 +80,26 @@ def test_a_device_file_of_ones_own(spec, tmp_path):
     assert "states neither 'tdp_w' nor 'static_w'" in result.stdout
 
 
+def test_number_formats(spec, tmp_path):
+    figures = {"clock_mhz": 100, "peak_gflops": 10, "bandwidth_gbs": 5}
+    stated: dict = {key: {"value": value, "source": "test"} for key, value in figures.items()}
+    stated["dtypes"] = {"int8": {"peak_gflops": {"value": 40, "source": "test"}}}
+    device, out = tmp_path / "mine.json", tmp_path / "out.json"
+    device.write_text(json.dumps({"name": "mine", "default_dtype": "bf16", **stated}))
+    results = {}
+    for flags in ((), ("--dtype=int8",)):
+        result = run("profile", f"--spec={spec}", f"--device={device}", f"--json={out}", *flags)
+        assert result.returncode == 0
+        found = json.loads(out.read_text())
+        results[found["settings"]["dtype"]] = found["layers"][1]
+    # 2 B against 1 B per element, 10 against 40 GFLOP/s.
+    assert results["bf16"]["bytes"] == 2 * results["int8"]["bytes"]
+    ratio = results["bf16"]["forward_compute_ms"] / results["int8"]["forward_compute_ms"]
+    assert ratio == pytest.approx(4.0)
+    refused = run("profile", f"--spec={spec}", f"--device={device}", "--dtype=fp32")
+    assert_refused(refused, "'mine'", "'fp32'", "allowed: bf16, int8")
+
+
 @pytest.mark.parametrize(
     ("flag", "words"),
     [
@@ -88,6 +108,8 @@ def test_a_device_file_of_ones_own(spec, tmp_path):
         ("--mode=test", ("--mode", "inference")),
         ("--compat=caffe", ("--compat", "paleo")),
         ("--conv_algorithm=fit", ("'fit'", "allowed: gemm, fft, tiled_fft, im2col, fastest")),
+        ("--dtype=fp64", ("--dtype", "bf16")),
+        ("--dtype=bf16", ("'titan_x'", "'bf16'", "allowed: fp32")),
         ("--power=guess", ("'guess'", "allowed: physical")),
         ("--ppp_comp=62", ("ppp_comp is 62", "at most 1")),
         ("--batch_size=0", ("--batch_size",)),
