@@ -9,7 +9,7 @@ from ml_collections import config_flags
 from greennas_jax import configuration, journey, pipeline
 from greennas_jax.costs import devices, dtypes
 from greennas_jax.costs.devices import Device
-from greennas_jax.costs.settings import MODES
+from greennas_jax.costs.settings import WHOLE_MODES
 from greennas_jax.spec import paleo_json
 
 _SPEC = flags.DEFINE_string("spec", None, "The given network, Paleo's JSON.", required=True)
@@ -22,7 +22,7 @@ _DATASET = flags.DEFINE_string(
 _DROP = flags.DEFINE_float(
     "max_accuracy_drop", None, "Accuracy that may be lost, a fraction of 1 (default 0.01)."
 )
-_MODE = flags.DEFINE_enum("mode", None, MODES, "What is costed (default inference).")
+_MODE = flags.DEFINE_enum("mode", None, WHOLE_MODES, "What is costed (default inference).")
 _BATCH = flags.DEFINE_integer("batch_size", None, "Batch size; default the text's.", lower_bound=1)
 _DTYPE = flags.DEFINE_enum(
     "dtype",

@@ -3,7 +3,9 @@
 Shapes: L layers.
 """
 
-from greennas_jax.costs import layer_table
+from collections.abc import Callable
+
+from greennas_jax.costs import attention, embedding, feed_forward, layer_table
 from greennas_jax.costs.layer_table import LayerTable, Operation
 from greennas_jax.costs.settings import CostSettings
 
@@ -12,6 +14,14 @@ Array = layer_table.Array
 BYTES = layer_table.BYTES_PER_ELEMENT
 
 WEIGHTED = (Operation.CONVOLUTION, Operation.DECONVOLUTION, Operation.INNER_PRODUCT)
+SEQUENCE = (
+    Operation.EMBEDDING,
+    Operation.LAYER_NORM,
+    Operation.ATTENTION,
+    Operation.FEED_FORWARD,
+    Operation.ACTIVATION,
+    Operation.SEQUENCE_POOL,
+)
 # Weight, gradient and momentum are kept while training with momentum.
 COPIES_IN_TRAINING = 3
 
@@ -32,12 +42,20 @@ def normalized_channels(table: LayerTable) -> Array:
     return xp.where(normalizes, table.out_channels, 0.0)
 
 
+def layer_norms(table: LayerTable) -> Array:
+    """Return the scales and offsets of layer normalisation [L]."""
+    xp = table.namespace
+    held = table.out_channels * (1 + table.bias)
+    return xp.where(table.is_any(Operation.LAYER_NORM), held, 0.0)
+
+
 def parameters(table: LayerTable, settings: CostSettings) -> Array:
     """Return the trainable parameters [L].
 
-    kh kw Cin/g Cout, plus Cout where a bias is used, plus scale and offset of batch normalisation.
-    Paleo: no groups, always a bias (of Cin for a deconvolution),
-    nothing for batch normalisation.
+    kh kw Cin/g Cout, plus Cout where a bias is used, plus scale and offset of normalisation; what
+    attentions, feed-forward layers and embeddings hold. Weights that are another layer's count
+    there. Paleo: no groups, always a bias (of Cin for a deconvolution), nothing for normalisation
+    and the layers of transformers.
 
     Args:
       table: Layers [L].
@@ -51,26 +69,71 @@ def parameters(table: LayerTable, settings: CostSettings) -> Array:
         )
         return xp.where(table.is_any(*WEIGHTED), dense + bias, 0.0)
     bias = xp.where(table.is_any(*WEIGHTED), table.bias * table.out_channels, 0.0)
-    return weights(table) + bias + 2 * normalized_channels(table)
+    own = weights(table) * (1 - table.shared) + bias
+    own = own + 2 * normalized_channels(table) + layer_norms(table)
+    for operation, held in (
+        (Operation.ATTENTION, attention.parameters),
+        (Operation.FEED_FORWARD, feed_forward.parameters),
+        (Operation.EMBEDDING, embedding.parameters),
+    ):
+        if table.may_hold(operation):
+            own = own + xp.where(table.is_any(operation), held(table), 0.0)
+    return own
 
 
 def views(table: LayerTable, settings: CostSettings) -> Array:
     """Return whether a layer's output is its input's memory under another name, bool [L].
 
-    A reshape is; so is dropout in inference. Paleo counts every output.
+    A reshape is; so is dropout outside training. Paleo counts every output.
     """
     if settings.compat == "paleo":
         return table.is_any(Operation.INPUT) & False
-    if settings.mode == "inference":
-        return table.is_any(Operation.RESHAPE, Operation.DROPOUT)
-    return table.is_any(Operation.RESHAPE)
+    if settings.trains:
+        return table.is_any(Operation.RESHAPE)
+    return table.is_any(Operation.RESHAPE, Operation.DROPOUT)
 
 
 def activation_bytes(table: LayerTable, settings: CostSettings) -> Array:
-    """Return the bytes of the outputs, views aside [L]."""
+    """Return the bytes of the outputs, views aside, and of what is kept for the gradients [L].
+
+    While training, an attention and a feed-forward layer keep what is inside them as well. Paleo
+    knows no such layers.
+    """
     xp = table.namespace
-    size = settings.element_bytes * table.output_elements
-    return xp.where(views(table, settings), 0.0, size)
+    held = xp.where(views(table, settings), 0.0, settings.element_bytes * table.output_elements)
+    if settings.compat == "paleo" or not settings.trains:
+        return held
+    return held + settings.element_bytes * _inside(
+        table, lambda: attention.kept_elements(table, settings), feed_forward.kept_elements
+    )
+
+
+def working_bytes(table: LayerTable, settings: CostSettings) -> Array:
+    """Return the most bytes inside each layer that are alive while its forward pass runs [L]."""
+    return settings.element_bytes * _inside(
+        table, lambda: attention.working_elements(table, settings), feed_forward.working_elements
+    )
+
+
+def cache_bytes(table: LayerTable, settings: CostSettings) -> Array:
+    """Return the bytes of the keys and values that stand in a cache after the forward pass [L].
+
+    Only "prefill" and "decode" keep any.
+    """
+    xp = table.namespace
+    if not settings.caches:
+        return xp.zeros_like(table.batch)
+    return settings.element_bytes * attention.cached_elements(table)
+
+
+def _inside(
+    table: LayerTable,
+    of_attention: Callable[[], Array],
+    of_feed_forward: Callable[[LayerTable], Array],
+) -> Array:
+    xp = table.namespace
+    found = xp.where(table.is_any(Operation.ATTENTION), of_attention(), 0.0)
+    return xp.where(table.is_any(Operation.FEED_FORWARD), of_feed_forward(table), found)
 
 
 def weight_bytes(table: LayerTable, settings: CostSettings) -> Array:
@@ -80,7 +143,7 @@ def weight_bytes(table: LayerTable, settings: CostSettings) -> Array:
     of the weights.
     """
     each = settings.element_bytes
-    if settings.mode == "training":
+    if settings.trains:
         each = COPIES_IN_TRAINING * BYTES + working_copy_bytes(settings)
     return each * parameters(table, settings)
 

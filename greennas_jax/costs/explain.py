@@ -224,7 +224,7 @@ def _time(stage: _Stage, device: Device, settings: CostSettings) -> np.ndarray:
     """Return the passes of the mode, the update aside [ms], [L]."""
     found = paleo.pass_times(stage.work, device, settings, stage.units)
     times = LayerTimes(**found, pipelined=settings.pipelined)
-    return times.forward if settings.mode == "inference" else times.forward + times.backward
+    return times.forward + times.backward if settings.trains else times.forward
 
 
 def _updates(

@@ -35,6 +35,7 @@ _KIND_OF_OPERATION = {
     "INNER_PRODUCT": "inner_product",
     "POOLING": "pooling",
     "AVERAGE_POOLING": "pooling",
+    "SEQUENCE_POOL": "pooling",
     "BATCH_NORM": "normalisation",
     "LRN": "normalisation",
     "LAYER_NORM": "normalisation",

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from greennas_jax.costs import sequence_rows, window_rows
 from greennas_jax.spec import layers as layer_views
+from greennas_jax.spec import sequence_layers
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Layer, Network
 from greennas_jax.spec.shapes import Shape, Shapes
@@ -43,15 +45,15 @@ class Operation(enum.IntEnum):
     LRN = 14
     RELU = 15
     UNKNOWN = 16
+    EMBEDDING = 17
+    LAYER_NORM = 18
+    ATTENTION = 19
+    FEED_FORWARD = 20
+    ACTIVATION = 21
+    SEQUENCE_POOL = 22
 
 
-class Padding(enum.IntEnum):
-    """How a window's padding was written."""
-
-    VALID = 0
-    SAME = 1
-    LISTED = 2
-
+Padding = window_rows.Padding
 
 OPERATION_OF_TYPE = {
     "Input": Operation.INPUT,
@@ -70,6 +72,12 @@ OPERATION_OF_TYPE = {
     "BatchNorm": Operation.BATCH_NORM,
     "LRN": Operation.LRN,
     "ReLU": Operation.RELU,
+    "Embedding": Operation.EMBEDDING,
+    "LayerNorm": Operation.LAYER_NORM,
+    "MultiHeadAttention": Operation.ATTENTION,
+    "FeedForward": Operation.FEED_FORWARD,
+    "Activation": Operation.ACTIVATION,
+    "SequencePool": Operation.SEQUENCE_POOL,
 }
 _ACTIVATED = (Operation.ELEMENTWISE, Operation.BATCH_NORM)
 
@@ -79,8 +87,10 @@ class LayerTable:
     """A struct of arrays, one entry per layer; float64 unless said otherwise.
 
     A tensor that is not NHWC is written as such: [N, D] has height and width 1; of any other rank
-    the last size is the channels and all between the first two are folded into the width. The
-    input of an inner product is flattened; that of a concatenation is the joined tensor.
+    the last size is the channels and all between the first two are folded into the width, so that
+    the length of a sequence [N, S, D] stands as its height. The input of an inner product is
+    flattened, unless it acts on each position; that of a concatenation is the joined tensor; token
+    numbers [N, S] that an embedding reads are a sequence of width 1.
 
     Attributes:
       operation: Operation codes, int32 [L].
@@ -105,7 +115,23 @@ class LayerTable:
       activation: 1 where an activation follows in the same layer [L].
       normalizer: 1 where batch normalisation follows in the same layer [L].
       inputs: Number of tensors of the input's shape that are read [L].
-      reads_input: 1 where a parent is a source, hence no gradient flows back [L].
+      reads_input: 1 where a parent is a source, hence no gradient flows back [L]; of an attention
+        to another sequence, where both are.
+      heads: Heads of an attention; this and all that follow are 0 where they do not apply [L].
+      key_value_heads: Heads of its keys and values [L].
+      head_width: Width of one head [L].
+      causal: 1 where a position attends to none behind it [L].
+      rotary: 1 where queries and keys are rotated by their position [L].
+      relative_buckets: Buckets of distances with a bias for each head [L].
+      memory_length: Length of the other sequence that is attended to, 0 where there is none [L].
+      memory_channels: Width of that sequence [L].
+      cached: Positions whose keys and values are read, not computed [L].
+      hidden: Hidden width of a feed-forward layer [L].
+      gated: 1 where the hidden values are gated by another product [L].
+      vocabulary: Rows of an embedding's table of tokens [L].
+      positions: Rows of its table of positions [L].
+      segments: Rows of its table of segments [L].
+      shared: 1 where the table of tokens, or an inner product's weights, are another layer's [L].
     """
 
     operation: Array
@@ -130,6 +156,26 @@ class LayerTable:
     normalizer: Array
     inputs: Array
     reads_input: Array
+    heads: Array = None
+    key_value_heads: Array = None
+    head_width: Array = None
+    causal: Array = None
+    rotary: Array = None
+    relative_buckets: Array = None
+    memory_length: Array = None
+    memory_channels: Array = None
+    cached: Array = None
+    hidden: Array = None
+    gated: Array = None
+    vocabulary: Array = None
+    positions: Array = None
+    segments: Array = None
+    shared: Array = None
+
+    def __post_init__(self):
+        for name in sequence_rows.Columns._fields:
+            if getattr(self, name) is None and self.batch is not None:
+                object.__setattr__(self, name, 0.0 * self.batch)
 
     @property
     def namespace(self) -> Any:
@@ -145,6 +191,19 @@ class LayerTable:
     def output_elements(self) -> Array:
         """Return the elements of the output [L]."""
         return self.batch * self.out_height * self.out_width * self.out_channels
+
+    @property
+    def keys(self) -> Array:
+        """Return the positions that an attention attends to, cached ones included [L]."""
+        xp = self.namespace
+        own = self.in_height * self.in_width + self.cached
+        return xp.where(self.memory_length > 0, self.memory_length, own)
+
+    @property
+    def key_channels(self) -> Array:
+        """Return the width of what keys and values are computed from [L]."""
+        xp = self.namespace
+        return xp.where(self.memory_length > 0, self.memory_channels, self.in_channels)
 
     @property
     def filter_channels(self) -> Array:
@@ -163,6 +222,12 @@ class LayerTable:
         for operation in operations[1:]:
             found = found | (self.operation == int(operation))
         return found
+
+    def may_hold(self, *operations: Operation) -> bool:
+        """Return whether any row may be one of some operations; traced rows may be anything."""
+        if array_namespace(self.operation) is not np:
+            return True
+        return bool(np.any(self.is_any(*operations)))
 
     def replace(self, **changes: Array) -> "LayerTable":
         """Return a copy with some arrays changed."""
@@ -191,58 +256,11 @@ def _folded(shape: Shape) -> tuple[int, int, int]:
     return shape[1], math.prod(shape[2:-1]), shape[-1]
 
 
-def _padding(
-    padding: layer_views.Padding, kernel: Shape, strides: Shape, inner: Shape, outer: Shape
-) -> tuple[int, int, int]:
-    """Return (pad_height, pad_width, code) by Paleo's rules.
-
-    Args:
-      padding: As the layer states it.
-      kernel: Kernel height and width.
-      strides: Vertical and horizontal stride.
-      inner: NHWC tensor that the window slides over.
-      outer: NHWC tensor of the windows' results.
-    """
-    if padding == "VALID":
-        return 0, 0, int(Padding.VALID)
-    if padding == "SAME":
-        pads = [
-            ((outer[1 + axis] - 1) * strides[axis] + kernel[axis] - inner[1 + axis]) // 2
-            for axis in (0, 1)
-        ]
-        return pads[0], pads[1], int(Padding.SAME)
-    return int(padding[0]), int(padding[1]), int(Padding.LISTED)
-
-
-def _convolution(layer: Layer, source: Shape, output: Shape) -> tuple:
-    view = layer_views.convolution(layer)
-    pads = _padding(view.padding, view.kernel, view.strides, source, output)
-    depthwise = view.groups > 1 and view.groups == source[3]
-    return (
-        *(*view.kernel, *view.strides, *pads, view.groups, depthwise, view.use_bias),
-        *(view.activation is not None, view.normalizer is not None, 1),
-    )
-
-
-def _deconvolution(layer: Layer, source: Shape, output: Shape) -> tuple:
-    """Return a transposed convolution's columns; its filter is [kh, kw, Cout, Cin]."""
-    filters = tuple(layer_views.integers(layer, "filter", 4))
-    strides = tuple(layer_views.integers(layer, "strides", 4)[1:3])
-    pads = _padding(layer_views.padding(layer), filters[:2], strides, output, source)
-    normalizer = layer_views.normalizer(layer) is not None
-    bias = layer.attributes.get("use_bias", True) is not False
-    activation = layer_views.activation(layer) is not None
-    return *filters[:2], *strides, *pads, 1, False, bias, activation, normalizer, 1
-
-
-_NO_WINDOW = (1, 1, 1, 1, 0, 0, 0, 1, False)
-
-
-def _pool(layer: Layer, source: Shape, output: Shape, compat: str | None) -> tuple:
-    view = layer_views.pool(layer)
-    kernel = view.kernel if compat == "paleo" else shape_rules.pool_kernel(view, source)
-    pads = _padding(view.padding, kernel, view.strides, source, output)
-    return *kernel, *view.strides, *pads, 1, False, False, False, False, 1
+def _sequence(layer: Layer, shapes: Shapes) -> tuple[Shape, tuple]:
+    """Return the input's sizes and the common columns of a layer of a transformer."""
+    found = sequence_rows.common(layer, shapes)
+    window = (found.window, *window_rows.NONE[1:])
+    return _folded(found.source), (*window, found.bias, found.activation, False, 1)
 
 
 def _row(
@@ -253,23 +271,28 @@ def _row(
     source, output = shapes.inputs[0], shapes.output
     in_sizes, out_sizes = _folded(source), _folded(output)
     if operation == Operation.CONVOLUTION:
-        rest = _convolution(layer, source, output)
+        rest = window_rows.convolution(layer, source, output)
     elif operation == Operation.DECONVOLUTION:
-        rest = _deconvolution(layer, source, output)
+        rest = window_rows.deconvolution(layer, source, output)
     elif operation == Operation.INNER_PRODUCT:
         inner = layer_views.inner_product(layer)
-        in_sizes = (1, 1, math.prod(source[1:]))
-        rest = (*_NO_WINDOW, inner.use_bias, inner.activation is not None, False, 1)
+        if not inner.per_position:
+            in_sizes = (1, 1, math.prod(source[1:]))
+        rest = (*window_rows.NONE, inner.use_bias, inner.activation is not None, False, 1)
     elif operation in (Operation.POOLING, Operation.AVERAGE_POOLING):
-        rest = _pool(layer, source, output, compat)
+        rest = window_rows.pool(layer, source, output, compat)
+    elif layer.type in sequence_layers.TYPES:
+        in_sizes, rest = _sequence(layer, shapes)
     else:
         inputs = len(shapes.inputs)
         if operation == Operation.CONCATENATE:
             in_sizes, inputs = out_sizes, 1
         activated = operation in _ACTIVATED and layer_views.activation(layer) is not None
-        rest = (*_NO_WINDOW, False, activated, False, inputs)
-    first = any(parent in sources for parent in layer.parents)
-    return int(operation), output[0], *in_sizes, *out_sizes, *rest, first
+        rest = (*window_rows.NONE, False, activated, False, inputs)
+    beyond = sequence_rows.columns(layer, shapes)
+    both = all if beyond.memory_length else any
+    first = both(parent in sources for parent in layer.parents)
+    return int(operation), output[0], *in_sizes, *out_sizes, *rest, first, *beyond
 
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(LayerTable))

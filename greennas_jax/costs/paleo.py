@@ -141,7 +141,7 @@ def _of_kind(figures: Array | tuple, table: LayerTable) -> Array:
 
 def of_mode(times: LayerTimes, mode: str) -> Array:
     """Return the time of inference or of a training step [ms], [L]."""
-    if mode == "inference":
+    if mode != "training":
         return times.forward
     return (times.forward + times.backward) + times.update
 

@@ -57,9 +57,31 @@ class Work(NamedTuple):
     update: Pass
 
 
+class Amount(NamedTuple):
+    """FLOPs and elements moved in one pass of each layer, each [L].
+
+    Attributes:
+      flops: Floating-point operations [FLOP].
+      elements: Elements in the number format of weights and activations.
+      gradients: Elements of the parameters' gradients, which are fp32 in any.
+    """
+
+    flops: Array
+    elements: Array
+    gradients: Array | float = 0.0
+
+
+class Amounts(NamedTuple):
+    """The forward pass, the gradient of the data and that of the parameters."""
+
+    forward: Amount
+    data: Amount
+    filters: Amount
+
+
 def of_mode(work: Work, mode: str) -> tuple[Pass, ...]:
     """Return the passes that inference or a training step makes."""
-    return (work.forward,) if mode == "inference" else tuple(work)
+    return tuple(work) if mode == "training" else (work.forward,)
 
 
 def moved_bytes(step: Pass) -> Array:

@@ -22,7 +22,7 @@ from greennas_jax.costs import (
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.layer_table import LayerTable, Operation
 from greennas_jax.costs.paleo import LayerTimes
-from greennas_jax.costs.settings import MODES, CostSettings
+from greennas_jax.costs.settings import WHOLE_MODES, CostSettings
 from greennas_jax.spec import parallel
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Layer, Network
@@ -134,7 +134,7 @@ def _peaks(
 ) -> dict[str, int | float | None]:
     """Return the peak memory of the mode, and of either mode [bytes]."""
     found: dict[str, int | float | None] = {}
-    for mode in MODES:
+    for mode in {settings.mode: None, **dict.fromkeys(WHOLE_MODES)}:
         if mode == "training" and settings.dtype == "int8":
             found[f"peak_memory_{mode}_bytes"] = None
             reasons["training"] = "peak memory of training is not known: int8 is for inference only"

@@ -5,7 +5,10 @@ from typing import Any
 
 from greennas_jax.costs import conv_algorithms, dtypes
 
-MODES = ("inference", "training")
+MODES = ("inference", "training", "prefill", "decode")
+# Those that run a network over its whole input, whatever its layers.
+WHOLE_MODES = ("inference", "training")
+ATTENTIONS = ("materialised", "fused")
 COMPATIBILITIES = (None, "paleo")
 POWER_MODELS = ("physical",)
 
@@ -15,7 +18,10 @@ class CostSettings:
     """Settings of every cost function; static, hashable.
 
     Attributes:
-      mode: "inference" (the forward pass) or "training" (forward, backward and update).
+      mode: "inference" (the forward pass) or "training" (forward, backward and update); of
+        networks that make one token after another, "prefill" (the forward pass over a prompt,
+        which fills a cache of keys and values) or "decode" (that of one more token, which reads
+        the cache).
       ppp_comp: Platform percent of peak of computation and device memory, as a fraction (Paleo:
         memory time is divided by the share of computation).
       ppp_comm: Platform percent of peak of the network between devices, as a fraction.
@@ -28,6 +34,7 @@ class CostSettings:
       dtype: Number format of weights and activations, and of the arithmetic. Momentum, gradients
         and the weights that an update changes are fp32 in any (Micikevicius et al., "Mixed
         precision training", ICLR 2018).
+      attention: "materialised" (scores are written, masked pairs computed) or "fused" (neither).
     """
 
     mode: str = "inference"
@@ -38,6 +45,7 @@ class CostSettings:
     pipelined: bool = False
     power: str = "physical"
     dtype: str = "fp32"
+    attention: str = "materialised"
 
     @property
     def element_bytes(self) -> int:
@@ -60,12 +68,23 @@ class CostSettings:
             )
         if self.dtype == "int8" and self.mode == "training":
             raise ValueError("dtype is 'int8' with mode 'training'; int8 is for inference only")
+        _one_of("attention", self.attention, ATTENTIONS)
         for name in ("ppp_comp", "ppp_comm"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
                 raise ValueError(
                     f"{name} is {value!r}; allowed: a fraction of the peak, above 0 and at most 1"
                 )
+
+    @property
+    def trains(self) -> bool:
+        """Return whether gradients and an update follow the forward pass."""
+        return self.mode == "training"
+
+    @property
+    def caches(self) -> bool:
+        """Return whether keys and values are kept for tokens to come."""
+        return self.mode in ("prefill", "decode")
 
 
 def _one_of(name: str, value: Any, allowed: tuple) -> None:

@@ -16,6 +16,9 @@ scale, offset); b (3 out + 4 Cout) in training (statistics first). Backward: an 
 the output and dout and writes the gradient, 3 b out; a bias alone reads dout, b out; batch
 normalisation reads its input and dout twice and writes the gradient, 5 b out. They are charged
 to the filter gradient, for they are due even where no data gradient is.
+Attention, feed-forward layer and embedding: their own files. Layer normalisation reads and writes
+the tensor once, for a row stays on the chip; its gradient reads input and dout, once for the data
+and once for the parameters.
 Pooling: 2 kh kw C oh ow N FLOPs (Paleo's count) in both directions.
 Everything else is traffic only: `TRAFFIC` and `TRAINING_TRAFFIC` give the tensors moved.
 A layer that reads a source has no data gradient.
@@ -26,9 +29,16 @@ format (Micikevicius et al., "Mixed precision training", ICLR 2018).
 
 import numpy as np
 
-from greennas_jax.costs import conv_algorithms, counts, layer_table
+from greennas_jax.costs import (
+    attention,
+    conv_algorithms,
+    counts,
+    embedding,
+    feed_forward,
+    layer_table,
+)
 from greennas_jax.costs.layer_table import LayerTable, Operation
-from greennas_jax.costs.passes import Computation, Operand, Pass, Work
+from greennas_jax.costs.passes import Amount, Amounts, Computation, Operand, Pass, Work
 from greennas_jax.costs.settings import CostSettings
 
 Array = layer_table.Array
@@ -59,6 +69,13 @@ TRAFFIC = {
     Operation.BATCH_NORM: ((1, 1), (3, 2)),
     # A type nobody described is assumed to read its input once and write its output once.
     Operation.UNKNOWN: ((1, 1), (1, 1)),
+    Operation.EMBEDDING: ((0, 0), (0, 0)),
+    Operation.LAYER_NORM: ((1, 1), (2, 1)),
+    Operation.ATTENTION: ((0, 0), (0, 0)),
+    Operation.FEED_FORWARD: ((0, 0), (0, 0)),
+    Operation.ACTIVATION: ((1, 1), (1, 2)),
+    # What a mean reads beside its output: see `_sequences`.
+    Operation.SEQUENCE_POOL: ((0, 1), (1, 1)),
 }
 TRAINING_TRAFFIC = {
     **TRAFFIC,
@@ -70,7 +87,7 @@ TRAINING_TRAFFIC = {
 def _tensors_moved(table: LayerTable, mode: str) -> tuple[Array, Array]:
     """Return elements that the forward pass and the data gradient move, weights aside [L]."""
     xp = table.namespace
-    multiples = TRAFFIC if mode == "inference" else TRAINING_TRAFFIC
+    multiples = TRAINING_TRAFFIC if mode == "training" else TRAFFIC
     columns = np.array([multiples[operation] for operation in Operation], dtype=np.float64)
     of_row = xp.asarray(columns, dtype=table.batch.dtype)[table.operation]
     elements = table.input_elements, table.output_elements
@@ -120,10 +137,40 @@ def _behind(table: LayerTable, mode: str) -> tuple[Array, Array]:
     fused = (table.bias + table.activation) > 0
     statistics = 4 * counts.normalized_channels(table)
     forward = 2 * out * fused + table.bias * table.out_channels + statistics
-    forward = forward + (2 if mode == "inference" else 3) * out * table.normalizer
+    forward = forward + (3 if mode == "training" else 2) * out * table.normalizer
     bias_alone = table.bias * (1 - table.activation)
     backward = out * (3 * table.activation + bias_alone + 5 * table.normalizer)
     return forward, backward + table.bias * table.out_channels
+
+
+def _sequences(table: LayerTable, settings: CostSettings) -> Amounts:
+    """Return what the layers of transformers compute, and move beside `TRAFFIC` [L]."""
+    xp = table.namespace
+    none = xp.zeros_like(table.batch * table.in_channels)
+    total = Amounts(*(Amount(none, none, none) for _ in Amounts._fields))
+    if not table.may_hold(*counts.SEQUENCE):
+        return total
+    norms = counts.layer_norms(table)
+    pooled = table.is_any(Operation.SEQUENCE_POOL)
+    read = table.batch * table.kernel_height * table.in_channels
+    total = Amounts(
+        Amount(none, norms + xp.where(pooled, read, 0.0), none),
+        Amount(none, (1 - table.reads_input) * xp.where(norms > 0, table.out_channels, 0.0), none),
+        Amount(none, xp.where(norms > 0, 2 * table.output_elements, 0.0), norms),
+    )
+    for operation, found in (
+        (Operation.ATTENTION, attention.amounts(table, settings)),
+        (Operation.FEED_FORWARD, feed_forward.amounts(table)),
+        (Operation.EMBEDDING, embedding.amounts(table)),
+    ):
+        rows = table.is_any(operation)
+        total = Amounts(
+            *(
+                Amount(*(xp.where(rows, new, old) for new, old in zip(*pair, strict=True)))
+                for pair in zip(found, total, strict=True)
+            )
+        )
+    return total
 
 
 def _pass(flops: Array, size: Array) -> Pass:
@@ -150,13 +197,22 @@ def work(table: LayerTable, settings: CostSettings) -> Work:
     gradient = 1 - table.reads_input
     parameters = counts.parameters(table, settings)
     tensors = xp.where(weighted, table.input_elements + table.output_elements, 0.0)
+    sequence = _sequences(table, settings)
+    # Of a table that an embedding has as well, both gradients are added: two read, one written.
     return Work(
-        forward=_pass(forward_flops, size * (forward + weights + behind) + beside),
+        forward=_pass(
+            forward_flops + sequence.forward.flops,
+            size * (forward + weights + behind + sequence.forward.elements) + beside,
+        ),
         backward_data=_pass(
-            data_flops * gradient, (size * (backward + weights) + beside) * gradient
+            data_flops * gradient + sequence.data.flops,
+            (size * (backward + weights) + beside) * gradient + size * sequence.data.elements,
         ),
         backward_filter=_pass(
-            filter_flops, size * (tensors + behind_backward) + BYTES * weights + beside
+            filter_flops + sequence.filters.flops,
+            size * (tensors + behind_backward + sequence.filters.elements)
+            + BYTES * ((1 + 3 * table.shared) * weights + sequence.filters.gradients)
+            + beside,
         ),
         update=_pass(
             4 * parameters, (5 * BYTES + counts.working_copy_bytes(settings)) * parameters

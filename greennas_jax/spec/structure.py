@@ -3,9 +3,9 @@
 The live graph is what lies on a path from an input to an output. Outputs are the Softmax and
 Sigmoid layers that nothing reads or, where there are none, all layers that nothing reads; a dead
 end such as a Dropout whose output is never used is no part of it. Paths are counted edge by edge:
-an Elementwise that reads one layer twice doubles them. A layer is weighted if it has parameters of
-its own (Convolution, Deconvolution, InnerProduct); depth is the number of weighted layers on a
-path.
+an Elementwise that reads one layer twice doubles them. A layer is weighted if it multiplies by
+weights (Convolution, Deconvolution, InnerProduct, MultiHeadAttention, FeedForward; a table that is
+looked up and a normalisation multiply nothing); depth is the number of weighted layers on a path.
 """
 
 import math
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from greennas_jax.spec import layers as layer_views
+from greennas_jax.spec import sequence_layers, sequence_shapes
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import (
     SOURCE_TYPE,
@@ -22,7 +23,13 @@ from greennas_jax.spec.network import (
     topological_order,
 )
 
-WEIGHTED_TYPES = ("Convolution", "Deconvolution", "InnerProduct")
+WEIGHTED_TYPES = (
+    "Convolution",
+    "Deconvolution",
+    "InnerProduct",
+    "MultiHeadAttention",
+    "FeedForward",
+)
 OUTPUT_TYPES = ("Softmax", "Sigmoid")
 CONVOLUTION_CLASSES = ("dense", "pointwise", "grouped", "depthwise")
 MOST_PATHS = 2**1023
@@ -88,8 +95,9 @@ def parameter_count(network: Network) -> int:
     """Return the number of weights and biases, dead branches included, as Paleo counts them.
 
     A convolution has kh * kw * (Cin / groups) * Cout weights and Cout biases unless `use_bias` is
-    false, an inner product D * M weights and M biases; nothing else counts, batch normalisation
-    included (Paleo's formulas; groups and `use_bias` are ours).
+    false, an inner product D * M weights and M biases; batch normalisation counts nothing
+    (Paleo's formulas; groups and `use_bias` are ours). The layers of transformers count in full,
+    their normalisation included, and a table that several use once.
     """
     found = shape_rules.infer(network)
     return sum(layer_parameters(layer, found[layer.name]) for layer in network.layers)
@@ -106,7 +114,32 @@ def layer_parameters(layer: Layer, shapes: shape_rules.Shapes) -> int:
         return math.prod(filters) + filters[3]
     if layer.type == "InnerProduct":
         view = layer_views.inner_product(layer)
-        return (math.prod(shapes.inputs[0][1:]) + view.use_bias) * view.out_features
+        features = shapes.inputs[0][-1] if view.per_position else math.prod(shapes.inputs[0][1:])
+        own = features * (view.weights_of is None)
+        return (own + view.use_bias) * view.out_features
+    return _sequence_parameters(layer, shapes)
+
+
+def _sequence_parameters(layer: Layer, shapes: shape_rules.Shapes) -> int:
+    """Return the parameters of a layer of a transformer, 0 for any other."""
+    width = shapes.output[-1]
+    if layer.type == "LayerNorm":
+        return width * (1 + sequence_layers.layer_norm(layer).use_bias)
+    if layer.type == "FeedForward":
+        view = sequence_layers.feed_forward(layer)
+        inner = view.hidden * (1 + view.gated)
+        return inner * width + view.hidden * width + view.use_bias * (inner + width)
+    if layer.type == "Embedding":
+        view = sequence_layers.embedding(layer)
+        rows = view.vocabulary * (view.weights_of is None) + view.positions + view.segments
+        return (rows + view.class_token) * width
+    if layer.type == "MultiHeadAttention":
+        view = sequence_layers.attention(layer)
+        head = sequence_shapes.head_width(layer, width)
+        queries, keys = view.heads * head, 2 * view.key_value_heads * head
+        weights = 2 * queries * width + keys * shapes.inputs[-1][-1]
+        biases = view.use_bias * (queries + keys + width)
+        return weights + biases + view.relative_buckets * view.heads
     return 0
 
 
@@ -163,6 +196,26 @@ def _type_counts(
     return counts
 
 
+def _sequence_sizes(
+    live: tuple[Layer, ...], found: Mapping[str, shape_rules.Shapes]
+) -> dict[str, int]:
+    """Return the heads, hidden widths and sequences of the live layers of a transformer."""
+    heads = [
+        sequence_layers.attention(layer).heads
+        for layer in live
+        if layer.type == "MultiHeadAttention"
+    ]
+    hidden = [
+        sequence_layers.feed_forward(layer).hidden for layer in live if layer.type == "FeedForward"
+    ]
+    lengths = [found[layer.name].output[1] for layer in live if layer.type == "MultiHeadAttention"]
+    return {
+        "attention_heads": sum(heads),
+        "feed_forward_hidden": sum(hidden),
+        "longest_sequence": max(lengths, default=0),
+    }
+
+
 def _sizes(live: tuple[Layer, ...], found: Mapping[str, shape_rules.Shapes]) -> dict[str, float]:
     """Return widths, kernels, activations and parameters of the live layers."""
     widths = [found[layer.name].output[-1] for layer in live if layer.type in WEIGHTED_TYPES]
@@ -183,6 +236,7 @@ def _sizes(live: tuple[Layer, ...], found: Mapping[str, shape_rules.Shapes]) -> 
         "widest_channels": max(widths, default=0),
         "narrowest_channels": min(widths, default=0),
         "largest_kernel_area": max(kernels, default=0),
+        **_sequence_sizes(live, found),
         "resizing_layers": strided,
         "log2_activations": math.log2(1 + activations),
         "log2_parameters": math.log2(1 + parameters),
