@@ -53,8 +53,75 @@ LONGEST_DEPTH = {
 }
 
 
+# Transformers: all parameters as published, those of normalisation included.
+TRANSFORMERS = {
+    # Hugging Face's BertModel has 109,482,240 and 335,141,888; the next-sentence head adds 2 width
+    # + 2. Devlin et al. 2019 say 110M and 340M.
+    "bert_base": 109_482_240 + 1_538,
+    "bert_large": 335_141_888 + 2_050,
+    # Radford et al. 2019, table 2, say 117M, corrected by the authors to 124M: the released
+    # checkpoint has 124,439,808.
+    "gpt2": 124_439_808,
+    # Brown et al. 2020, table D.1: 174,600 million. 96 (12 D^2 + 13 D) + (50,257 + 2,048 + 2) D.
+    "gpt3_175b": 96 * (12 * 12_288**2 + 13 * 12_288) + 52_307 * 12_288,
+    # Raffel et al. 2020, section 3.7, say 11B; the released checkpoint has 11,307,321,344, with
+    # the relative biases of one layer of each stack. The other 46 layers' add 32 * 128 each.
+    "t5_11b": 11_307_321_344 + 46 * 4_096,
+    # Dosovitskiy et al. 2021, table 1: 86M; torchvision's ViT_B_16_Weights: num_params 86567656.
+    "vit_b16": 86_567_656,
+    # The released checkpoint: 6,738,415,616. Touvron et al. 2023 say 7B.
+    "llama2_7b": 6_738_415_616,
+    # Patches 49*48 + 48, positions 16*48, 3 layers of 4*48^2 + 2*48*96 weights and 9*48 + 96
+    # biases, scales and offsets, last norm 96, head 48*10 + 10.
+    "vit_digits": 2_400 + 768 + 3 * (18_432 + 528) + 96 + 490,
+    # Tables 6*32 + 16*32, norm 64, 2 layers of 4*32^2 + 2*32*64 and 9*32 + 64, head 32*2 + 2.
+    "bert_tiny": 192 + 512 + 64 + 2 * (8_192 + 352) + 66,
+}
+# The same as the sources round it, in millions.
+ROUNDED = {
+    "bert_base": 110,
+    "gpt2": 124,
+    "gpt3_175b": 174_600,
+    "t5_11b": 11_300,
+    "vit_b16": 86,
+    "llama2_7b": 6_740,
+}
+# Attentions and feed-forward layers, and what stands in front of and behind them.
+TRANSFORMER_DEPTH = {
+    "bert_base": 24 + 2,
+    "bert_large": 48 + 2,
+    "gpt2": 24 + 1,
+    "gpt3_175b": 192 + 1,
+    # From the encoder's end any decoder layer's attention to it leads on: 48 + 3 * 24, less the
+    # first attention of the decoder, plus the head.
+    "t5_11b": 48 + 71 + 1,
+    "vit_b16": 24 + 2,
+    "llama2_7b": 64 + 1,
+    "vit_digits": 6 + 2,
+    "bert_tiny": 4 + 1,
+}
+
+
 def test_every_network_is_checked_here(specs):
-    assert {path.stem for path in specs.glob("*.json")} == PARAMETERS.keys()
+    assert {path.stem for path in specs.glob("*.json")} == PARAMETERS.keys() | TRANSFORMERS.keys()
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_transformer(specs, name):
+    network = paleo_json.load(specs / f"{name}.json", strict=True)
+    assert structure.parameter_count(network) == TRANSFORMERS[name]
+    assert structure.paths(network).longest == TRANSFORMER_DEPTH[name]
+    assert network.attributes["source"]
+    last = network.layers[-1]
+    assert last.type == "Softmax"
+    (given,), output = shapes.infer(network)[last.name]
+    assert given == output
+
+
+@pytest.mark.parametrize("name", ROUNDED)
+def test_transformers_have_the_published_size(specs, name):
+    count = structure.parameter_count(paleo_json.load(specs / f"{name}.json"))
+    assert count == pytest.approx(1e6 * ROUNDED[name], rel=0.01)
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -78,7 +145,7 @@ def test_network(specs, name):
     assert last.attributes["num_classes"] == found[last.name].output[1]
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize("name", PARAMETERS | TRANSFORMERS)
 def test_text_is_in_the_form_that_is_written(specs, name):
     text = (specs / f"{name}.json").read_text()
     assert paleo_json.write(paleo_json.read(text)) == text
