@@ -12,6 +12,9 @@ into one dense kernel [kh, kw, Cin, Cout]:
 - skip: the layer is absent and its readers read its parent;
 - pooled: global average pooling in front (Lin et al. 2014), the kernel then being 1 x 1.
 
+An attention or feed-forward layer is as given with fewer heads or hidden units (`spec.
+sequence_variants`).
+
 Layers added in front of `NAME` are called `NAME/depthwise`, `NAME/reduce`, `NAME/spatial` and
 `NAME/pool`; the last layer keeps `NAME`, so that its readers need no change.
 """
@@ -21,6 +24,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from greennas_jax.spec import layers as layer_views
+from greennas_jax.spec import sequence_variants
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Layer, SpecError
 
@@ -29,12 +33,13 @@ SUFFIXES = ("depthwise", "reduce", "spatial", "pool")
 
 
 class Variant(NamedTuple):
-    """One way to realise a given Convolution or InnerProduct.
+    """One way to realise a given layer that has choices.
 
     Attributes:
       operation: One of OPERATIONS.
-      kernel: Spatial kernel (height, width); (1, 1) for an inner product and for `pooled`.
-      width: Output channels; 0 for `skip`.
+      kernel: Spatial kernel (height, width); (1, 1) for `pooled` and all but convolutions.
+      width: Output channels, heads of an attention, or hidden units of a feed-forward layer; 0 for
+        `skip`.
       groups: Wanted groups of `grouped`, else 1; the effective number divides both channel counts.
       middle: Channels between the layers of `bottleneck`, else 0.
     """
@@ -136,8 +141,9 @@ def realise(layer: Layer, input_shape: tuple[int, ...], variant: Variant) -> tup
     """Return the layers that realise a variant of one given layer.
 
     Args:
-      layer: A Convolution or InnerProduct of the given network, its parents already resolved.
-      input_shape: Shape of what it reads in the variant network, NHWC or [N, features].
+      layer: A Convolution, InnerProduct, MultiHeadAttention or FeedForward of the given network,
+        its parents already resolved.
+      input_shape: Shape of what it reads (first) in the variant network.
       variant: The choice.
 
     Returns:
@@ -152,6 +158,8 @@ def realise(layer: Layer, input_shape: tuple[int, ...], variant: Variant) -> tup
         return ()
     if variant.operation == "pooled" and len(input_shape) == 4:
         return _pooled(layer, input_shape, variant)
+    if layer.type in sequence_variants.TYPES and variant.operation == "given":
+        return (sequence_variants.realise(layer, channels, variant.width),)
     if layer.type == "InnerProduct" and variant.operation == "given":
         return (layer.with_attributes(num_outputs=variant.width),)
     if layer.type == "Convolution":
@@ -188,7 +196,7 @@ def recognise(layer: Layer, layers: Mapping[str, Layer]) -> Variant:
     """Return the variant by which a given layer is realised in another network.
 
     Args:
-      layer: A Convolution or InnerProduct of the given network.
+      layer: A Convolution, InnerProduct, MultiHeadAttention or FeedForward of the given network.
       layers: The layers of the variant network by name.
 
     Raises:
@@ -201,6 +209,8 @@ def recognise(layer: Layer, layers: Mapping[str, Layer]) -> Variant:
         raise SpecError(
             f"layer '{layer.name}' is a {found.type}, not a variant of the given {layer.type}"
         )
+    if layer.type in sequence_variants.TYPES:
+        return Variant("given", (1, 1), sequence_variants.inner_width(found))
     pooled = f"{layer.name}/pool" in layers
     if layer.type == "InnerProduct":
         width = layer_views.inner_product(found).out_features
