@@ -1,7 +1,8 @@
 """What one given layer may become: its kernels, widths and operations.
 
 Widths are ratios of the given one, rounded to what hardware handles well; kernels are odd and not
-larger than the given one; operations are those of `spec.variants`.
+larger than the given one; operations are those of `spec.variants`. An attention keeps whole groups
+of heads (those that read the same keys), a feed-forward layer hidden units as layers keep widths.
 """
 
 import dataclasses
@@ -10,8 +11,8 @@ import math
 import numpy as np
 
 from greennas_jax.spec import layers as layer_views
+from greennas_jax.spec import sequence_layers, sequence_variants, variants
 from greennas_jax.spec import shapes as shape_rules
-from greennas_jax.spec import variants
 from greennas_jax.spec.layers import Convolution
 from greennas_jax.spec.network import Layer
 from greennas_jax.spec.shapes import Shapes
@@ -30,6 +31,7 @@ class EditsConfig:
 
     Attributes:
       width_ratios: Shares of the given width; 1 is always offered.
+      head_ratios: Shares of an attention's given heads; 1 is always offered.
       hardware_multiple: Widths from 16 on are multiples of it.
       operations: Operations offered where they apply; "given" is always offered.
       groups: Groups of the grouped operation.
@@ -41,6 +43,7 @@ class EditsConfig:
     """
 
     width_ratios: tuple[float, ...] = (1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125)
+    head_ratios: tuple[float, ...] = (1, 0.75, 0.5, 0.25)
     hardware_multiple: int = 8
     operations: tuple[str, ...] = variants.OPERATIONS
     groups: int = 4
@@ -50,11 +53,12 @@ class EditsConfig:
     scope_cap: int = 2**18
 
     def __post_init__(self):
-        ratios = self.width_ratios
-        if not 1 <= len(ratios) <= MOST_RATIOS or not all(0 < r <= 1 for r in ratios):
-            raise ValueError(
-                f"width_ratios is {ratios!r}; allowed: 1 to {MOST_RATIOS} ratios above 0, at most 1"
-            )
+        for name in ("width_ratios", "head_ratios"):
+            ratios = getattr(self, name)
+            if not 1 <= len(ratios) <= MOST_RATIOS or not all(0 < r <= 1 for r in ratios):
+                raise ValueError(
+                    f"{name} is {ratios!r}; allowed: 1 to {MOST_RATIOS} ratios above 0, at most 1"
+                )
         unknown = [name for name in self.operations if name not in variants.OPERATIONS]
         if unknown:
             raise ValueError(
@@ -91,6 +95,22 @@ def widths(config: EditsConfig, given: int) -> tuple[int, ...]:
 
     found = {rounded(given * ratio) for ratio in config.width_ratios if ratio < 1}
     return given, *sorted((width for width in found if width < given), reverse=True)
+
+
+def inner_widths(config: EditsConfig, layer: Layer) -> tuple[int, ...]:
+    """Return the heads or hidden units offered for a given layer: its own first, then falling.
+
+    Args:
+      config: What is offered.
+      layer: A MultiHeadAttention or FeedForward.
+    """
+    given = sequence_variants.inner_width(layer)
+    if layer.type == "FeedForward":
+        return widths(config, given)
+    groups = sequence_layers.attention(layer).key_value_heads
+    found = {max(1, math.floor(groups * ratio + 0.5)) for ratio in config.head_ratios if ratio < 1}
+    kept = sorted((count for count in found if count < groups), reverse=True)
+    return given, *(count * (given // groups) for count in kept)
 
 
 def middle(config: EditsConfig, channels: np.ndarray, width: np.ndarray) -> np.ndarray:

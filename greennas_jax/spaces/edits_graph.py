@@ -1,8 +1,10 @@
 """What a network's graph allows: shared widths, sizes that may change, layers that may vanish.
 
 Channels: an Elementwise makes its parents equally wide, so the layers behind them share one width;
-a Concatenate adds up widths. Heights and widths: a smaller VALID kernel leaves more rows, which is
-allowed where every reader can take them.
+a Concatenate adds up widths. What an Embedding, attention or feed-forward layer reads and writes is
+a model's width, which stays; an attention's second input is another width than its first. Heights
+and widths: a smaller VALID kernel leaves more rows, which is allowed where every reader can take
+them.
 """
 
 import fnmatch
@@ -11,12 +13,15 @@ from typing import NamedTuple
 
 from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec import network as networks
+from greennas_jax.spec import sequence_variants, variants
 from greennas_jax.spec import shapes as shape_rules
-from greennas_jax.spec import variants
 from greennas_jax.spec.network import Layer, Network, SpecError
 from greennas_jax.spec.shapes import Shapes
 
 WEIGHTED = ("Convolution", "InnerProduct")
+# Layers with a width inside, which write as many channels as they read.
+INNER = sequence_variants.TYPES
+CHANGEABLE = (*WEIGHTED, *INNER)
 
 
 class Graph(NamedTuple):
@@ -87,7 +92,7 @@ def is_joined_by_channels(graph: Graph, layer: Layer) -> bool:
 
 def has_fixed_output(graph: Graph, layer: Layer) -> bool:
     """Return whether nothing about a layer's output can be edited."""
-    if layer.type in ("Input", "Deconvolution", "Sigmoid", networks.PARALLEL_TYPE):
+    if layer.type in ("Input", "Deconvolution", "Sigmoid", "Embedding", networks.PARALLEL_TYPE):
         return True
     if layer.type == "Softmax":
         return layer.attributes.get("num_classes") is not None
@@ -118,6 +123,37 @@ def frozen_names(network: Network, patterns: Sequence[str]) -> frozenset[str]:
     return frozenset(found)
 
 
+def kept_layers(graph: Graph) -> frozenset[str]:
+    """Return the layers that stay as given, whatever is asked.
+
+    They are convolutions that cut a picture into the patches of a sequence (their number and width
+    are a Reshape's), and layers that share an Embedding's table, with that Embedding.
+    """
+    found: set[str] = set()
+    for layer in graph.order:
+        shared = None
+        if layer.type in ("InnerProduct", "Embedding"):
+            shared = layer_views.weights_of(layer)
+        if shared is not None:
+            found.update((layer.name, shared))
+        elif layer.type == "Convolution" and _becomes_sequence(graph, layer.name):
+            found.add(layer.name)
+    return frozenset(found)
+
+
+def _becomes_sequence(graph: Graph, name: str) -> bool:
+    """Return whether a Reshape makes a sequence of a layer's output, weighted layers aside."""
+    waiting = [name]
+    while waiting:
+        for reader in graph.children[waiting.pop()]:
+            layer = graph.layers[reader]
+            if layer.type == "Reshape" and len(graph.shapes[reader].output) == 3:
+                return True
+            if layer.type not in CHANGEABLE:
+                waiting.append(reader)
+    return False
+
+
 def output_layers(graph: Graph) -> list[Layer]:
     """Return the sinks, dead-end Dropout layers aside (Caffe's in-place ones become such)."""
     found = networks.sinks(graph.network)
@@ -144,7 +180,7 @@ def width_classes(graph: Graph, frozen: frozenset[str]) -> WidthClasses:
         layer.name for layer in graph.order if layer.type in WEIGHTED
     }
     for layer in graph.order:
-        if has_fixed_output(graph, layer):
+        if has_fixed_output(graph, layer) or _has_fixed_input(layer):
             stuck.update((layer.name, *layer.parents))
         elif is_joined_by_channels(graph, layer) or is_flattening(graph, layer):
             parts[layer.name] = layer.parents
@@ -164,6 +200,13 @@ def width_classes(graph: Graph, frozen: frozenset[str]) -> WidthClasses:
         _frozen_classes(of, producers, parts, stuck),
         frozenset(of[name] for name in ties),
     )
+
+
+def _has_fixed_input(layer: Layer) -> bool:
+    """Return whether what a layer reads, and writes, may not change its width."""
+    if layer.type == "InnerProduct":
+        return layer_views.weights_of(layer) is not None
+    return layer.type in INNER
 
 
 def _frozen_classes(
@@ -221,7 +264,7 @@ def shortcuts(graph: Graph, frozen: frozenset[str]) -> dict[str, Shortcut]:
             inside = _branch(graph, layer.name, source, end)
             if not inside or inside & frozen or graph.layers[source].type == "Input":
                 continue
-            if any(graph.layers[name].type in WEIGHTED for name in inside):
+            if any(graph.layers[name].type in CHANGEABLE for name in inside):
                 found[layer.name] = Shortcut(layer.name, source, inside)
     return found
 

@@ -147,7 +147,8 @@ def _encode_layer(
     if choice.kernel >= 0:
         tokens[choice.kernel] = _index(given, "kernel", found.kernel, choice.kernels)
     if choice.width >= 0:
-        tokens[choice.width] = _index(given, "width", found.width, choice.widths)
+        what = choice.inner or "width"
+        tokens[choice.width] = _index(given, what, found.width, choice.widths)
 
 
 def _check_same(network: Network, decoded: Network) -> None:

@@ -32,18 +32,21 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LayerPlan:
-    """The choices of one Convolution or InnerProduct; choice 0 is as given.
+    """The choices of one layer with weights; choice 0 is as given.
 
     Attributes:
       name: The layer's name.
       operations: Operations it may be realised by.
-      kernels: Kernels it may have; (1, 1) of an inner product.
-      widths: Widths it may have; those of all layers that share its width.
+      kernels: Kernels it may have; (1, 1) of all but convolutions.
+      widths: Widths it may have; those of all layers that share its width. Of an attention its
+        heads, of a feed-forward layer its hidden units.
       operation: Position of its operation, or -1 where there is no choice.
       kernel: Position of its kernel, or -1.
       width: Position of its width, or -1.
       fits_input: Whether its kernel always covers its whole input.
       follows: Whether it is depthwise as given, and as wide as its input.
+      inner: What its width counts where that is inside, "heads" or "hidden", and its output is as
+        wide as its input; else empty.
       keeps: Positions that must all be 0 for the layer to be there.
     """
 
@@ -56,6 +59,7 @@ class LayerPlan:
     width: int = -1
     fits_input: bool = False
     follows: bool = False
+    inner: str = ""
     keeps: tuple[int, ...] = ()
 
     @property
@@ -115,6 +119,8 @@ def _choices(
     taken = frozenset(graph.layers)
     found = {}
     for layer in graph.order:
+        if layer.type in edits_graph.INNER:
+            found[layer.name] = _inner_choices(config, layer, layer.name in frozen)
         if layer.type not in edits_graph.WEIGHTED or edits_graph.has_fixed_output(graph, layer):
             continue
         shapes = graph.shapes[layer.name]
@@ -144,12 +150,29 @@ def _choices(
     return found
 
 
+def _inner_choices(config: EditsConfig, layer: Layer, frozen: bool) -> LayerPlan:
+    """Return the choices of an attention or feed-forward layer."""
+    offered = edits_choices.inner_widths(config, layer)
+    return LayerPlan(
+        name=layer.name,
+        operations=("given",),
+        kernels=((1, 1),),
+        widths=offered[:1] if frozen else offered,
+        inner="heads" if layer.type == "MultiHeadAttention" else "hidden",
+    )
+
+
 def _may_skip(
     graph: Graph, classes: edits_graph.WidthClasses, layer: Layer, plan: LayerPlan
 ) -> bool:
     """Return whether a layer's readers could read its parent instead."""
     parent = layer.parents[0]
-    if plan.follows or graph.layers[parent].type == "Input" or not graph.children[layer.name]:
+    if (
+        plan.follows
+        or plan.inner
+        or graph.layers[parent].type == "Input"
+        or not graph.children[layer.name]
+    ):
         return False
     if not edits_choices.keeps_shape(layer, graph.shapes[layer.name]):
         return False
@@ -165,6 +188,19 @@ def _enclosing(shortcuts: Mapping[str, Shortcut]) -> dict[str, tuple[str, ...]]:
     for join, shortcut in shortcuts.items():
         for name in shortcut.inside:
             found[name] = (*found.get(name, ()), join)
+    return found
+
+
+def _first_of_each(
+    graph: Graph, droppable: Mapping[str, Shortcut], choices: Mapping[str, LayerPlan]
+) -> dict[str, str]:
+    """Return each droppable block's first layer with choices or, failing that, its first layer."""
+    found: dict[str, str] = {}
+    order = [layer.name for layer in graph.order]
+    for name in (*(name for name in order if name in choices), *order):
+        for join, shortcut in droppable.items():
+            if name in shortcut.inside:
+                found.setdefault(join, name)
     return found
 
 
@@ -192,7 +228,7 @@ def make(network: Network, config: EditsConfig, limits: Limits) -> Plan:
       SpecError: If the network is not valid or a name to freeze is not in it.
     """
     graph = graph_of(network)
-    frozen = edits_graph.frozen_names(network, config.freeze)
+    frozen = edits_graph.frozen_names(network, config.freeze) | edits_graph.kept_layers(graph)
     classes = edits_graph.width_classes(graph, frozen)
     classes = classes._replace(frozen=classes.frozen | limits.frozen_widths)
     choices = _choices(graph, config, classes, frozen)
@@ -226,6 +262,7 @@ def _numbered(
     positions: list[Position] = []
     steps: list[tuple[int, ...]] = []
     enclosing = _enclosing(droppable)
+    opening = _first_of_each(graph, droppable, choices)
     drops: dict[str, int] = {}
     shared: dict[str, int] = {}
     layers: dict[str, LayerPlan] = {}
@@ -236,7 +273,7 @@ def _numbered(
             steps.append(tuple(range(first, len(positions))))
 
     for name in (layer.name for layer in graph.order):
-        opened = [join for join in enclosing.get(name, ()) if join not in drops]
+        opened = [join for join in enclosing.get(name, ()) if opening[join] == name]
         for join in opened:
             drops[join] = _add(positions, join, "depth", ("keep", "drop"))
         if len(opened) > 1:
@@ -266,9 +303,12 @@ def _placed(
     operation = _add(positions, plan.name, "operation", plan.operations)
     kernel = _add(positions, plan.name, "kernel", tuple(map(_text, plan.kernels)))
     width = -1
-    if not plan.follows:
+    widths = tuple(map(str, plan.widths))
+    if plan.inner:
+        width = _add(positions, plan.name, plan.inner, widths)
+    elif not plan.follows:
         if group not in shared:
-            shared[group] = _add(positions, plan.name, "width", tuple(map(str, plan.widths)))
+            shared[group] = _add(positions, plan.name, "width", widths)
         width = shared[group]
     return dataclasses.replace(plan, operation=operation, kernel=kernel, width=width)
 

@@ -1,7 +1,8 @@
 """Layer table rows of every layer of an edits space, at every size it may have.
 
 Rows are made by columns: a layer's realisation gives the columns that never change (stride,
-padding, bias and so on), the nodes' values the sizes.
+padding, bias and so on), the nodes' values the sizes. Attention and feed-forward layers, whose
+sizes outside are fixed, are realised one by one.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ from greennas_jax.spaces.edits_plan import Plan
 from greennas_jax.spaces.edits_values import SpaceValues
 from greennas_jax.spaces.factors import Slot
 from greennas_jax.spec import layers as layer_views
-from greennas_jax.spec import variants
+from greennas_jax.spec import sequence_variants, variants
 from greennas_jax.spec.network import Layer
 from greennas_jax.spec.shapes import Shapes
 from greennas_jax.spec.variants import Variant
@@ -143,8 +144,22 @@ def _inner_product(template: LayerTable, size: np.ndarray, piece: Piece) -> Laye
     return _table(template, len(size), in_channels=features, out_channels=piece.out_channels)
 
 
+def _inner_rows(
+    plan: Plan, layer: Layer, template: LayerTable, widths: np.ndarray, sources: Sequence[str]
+) -> LayerTable:
+    """Return the rows of an attention or feed-forward layer, one per width inside."""
+    given = plan.graph.shapes[layer.name]
+    batch = int(template.batch[0])
+    inputs = tuple((batch, *shape[1:]) for shape in given.inputs)
+    shapes = Shapes(inputs, (batch, *given.output[1:]))
+    made = [sequence_variants.realise(layer, given.output[-1], int(width)) for width in widths]
+    return layer_table.rows(made, [shapes] * len(made), sources=sources)
+
+
 def _plain_rows(layer: Layer, template: LayerTable, geometries: np.ndarray) -> LayerTable:
     """Return the rows of a layer without choices: columns alive, input and output sizes."""
+    if len(geometries) == 1:
+        return template
     size, channels = geometries[:, 1:3], geometries[:, 3]
     output, written = geometries[:, 4:6], geometries[:, 6]
     columns = {**_sizes("in", size, channels), **_sizes("out", output, written)}
@@ -174,7 +189,11 @@ def make(plan: Plan, found: SpaceValues, table: LayerTable) -> tuple[Slot, ...]:
     for row, layer in enumerate(plan.graph.order):
         template = LayerTable(**{name: getattr(table, name)[row : row + 1] for name in _FIELDS})
         alive = found.alive.get(layer.name, always)
-        if layer.name in plan.layers:
+        if layer.name in plan.layers and plan.layers[layer.name].inner:
+            node = _inner_node(plan, found, layer, alive)
+            owners = [np.flatnonzero(node.values[:, 0] >= 0)]
+            tables = [_inner_rows(plan, layer, template, node.values[owners[0], 0], sources)]
+        elif layer.name in plan.layers:
             source, choice = found.outputs[layer.parents[0]], found.realised[layer.name]
             node = values.tabulate(
                 nodes,
@@ -197,6 +216,16 @@ def make(plan: Plan, found: SpaceValues, table: LayerTable) -> tuple[Slot, ...]:
             tables = [_plain_rows(layer, template, node.values[owners[0]])]
         slots.append(Slot(layer.name, node, factors.concatenate(tables), np.concatenate(owners)))
     return tuple(slots)
+
+
+def _inner_node(plan: Plan, found: SpaceValues, layer: Layer, alive: int) -> values.Node:
+    """Return the node of the width inside a layer, -1 where the layer is not there."""
+
+    def _width(width: np.ndarray, alive: np.ndarray) -> np.ndarray:
+        return np.where(alive == 0, -1, width)
+
+    arguments = (found.realised[layer.name].width, alive)
+    return values.tabulate(found.nodes, _width, arguments, plan.config.scope_cap)
 
 
 def _plain_node(plan: Plan, found: SpaceValues, layer: Layer, alive: int) -> values.Node:

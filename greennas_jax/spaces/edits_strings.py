@@ -22,7 +22,7 @@ class Found(NamedTuple):
       there: Whether the layer's blocks are all kept, bool [n], by layer.
       operation: Operation code, [n], by layer.
       kernel: Kernel [n, 2], by layer.
-      width: Output channels if it is live, [n], by layer.
+      width: Output channels (or heads, or hidden units) if it is live, [n], by layer.
       kept: Whether a droppable block's own token keeps it, bool [n], by its Elementwise.
     """
 
@@ -100,7 +100,10 @@ def _layer_labels(plan: Plan, found: Found) -> Iterator[tuple[str, np.ndarray]]:
         if layer.keeps or edits_values.SKIP in codes:
             yield f"{name}.live", live
         if layer.width >= 0 or layer.follows:
-            yield f"{name}.log2_width", np.log2(np.where(live, found.width[name], 1))
+            yield (
+                f"{name}.log2_{layer.inner or 'width'}",
+                np.log2(np.where(live, found.width[name], 1)),
+            )
         if layer.kernel >= 0 or layer.fits_input:
             area = found.kernel[name].prod(axis=1)
             yield f"{name}.log2_kernel_area", np.log2(np.where(live, area, 1))

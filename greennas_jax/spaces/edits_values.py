@@ -34,7 +34,7 @@ class Tensor(NamedTuple):
 
 
 class Realised(NamedTuple):
-    """Nodes of how a weighted layer is realised."""
+    """Nodes of how a layer with choices is realised; `width` may be inside it."""
 
     operation: int
     kernel: int
@@ -161,6 +161,8 @@ def _weighted_output(
     nodes: list[Node], plan: Plan, layer: Layer, source: Tensor, choice: Realised
 ) -> Tensor:
     cap = plan.config.scope_cap
+    if plan.layers[layer.name].inner:
+        return source
     size = channels = -1
     if "skip" in plan.layers[layer.name].operations:
 
@@ -172,6 +174,8 @@ def _weighted_output(
     else:
         channels = choice.width
     if layer.type == "InnerProduct":
+        if layer_views.inner_product(layer).per_position:
+            return Tensor(source.size, channels)
         return Tensor(values.apply(nodes, _ones, (source.size,), cap), channels)
     view = layer_views.convolution(layer)
 
@@ -219,7 +223,7 @@ def _plain_output(
         factors = np.array(layer_views.integers(layer, "ksize", 4)[1:3])
         grown = values.apply(nodes, lambda read: read * factors, (source.size,), cap)
         return Tensor(grown, source.channels)
-    if layer.type == "Softmax":
+    if layer.type in ("Softmax", "SequencePool"):
         return Tensor(given.size, source.channels)
     if edits_graph.is_flattening(graph, layer):
 

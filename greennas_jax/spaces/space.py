@@ -19,7 +19,7 @@ from greennas_jax.costs.terms import Term
 from greennas_jax.spaces.factors import Factors
 from greennas_jax.spec.network import Network, SpecError
 
-KINDS = ("operation", "kernel", "width", "depth")
+KINDS = ("operation", "kernel", "width", "depth", "heads", "hidden")
 
 
 class Position(NamedTuple):
