@@ -5,9 +5,10 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from greennas_jax.report import sequence_words
 from greennas_jax.spec import layers as layer_views
+from greennas_jax.spec import sequence_layers, variants
 from greennas_jax.spec import shapes as shape_rules
-from greennas_jax.spec import variants
 from greennas_jax.spec.network import Layer, Network
 from greennas_jax.spec.shapes import Shapes
 
@@ -16,6 +17,7 @@ Change = Literal[
     "kept (narrower input)",
     "kept (other input)",
     "narrowed",
+    "fewer heads",
     "smaller kernel",
     "replaced",
     "removed",
@@ -190,7 +192,12 @@ def _change(layer: Layer, old: _Side, new: _Side) -> Change:
         change = weighted(layer, found, old.shapes[layer.name], new.shapes[layer.name])
         if change is not None:
             return change
-    return _input_change(old.shapes[layer.name], new.shapes[layer.name])
+    shapes = old.shapes[layer.name], new.shapes[layer.name]
+    if layer.type in sequence_words.INNER:
+        change = sequence_words.change(layer, found, *shapes)
+        if change is not None:
+            return change
+    return _input_change(*shapes)
 
 
 def _convolution_change(layer: Layer, found: Layer, was: Shapes, now: Shapes) -> Change | None:
@@ -247,8 +254,11 @@ def describe(layer: Layer, shapes: Shapes) -> str:
     """Return a layer as a few words: kind, kernel, and channels or features.
 
     Examples:
-      "conv 5x5 6->16", "depthwise 3x3 32->32", "inner product 400->84", "max pool 2x2".
+      "conv 5x5 6->16", "depthwise 3x3 32->32", "inner product 400->84", "max pool 2x2",
+      "attention 12 heads of 64", "feed-forward 768->3072->768".
     """
+    if layer.type in sequence_layers.TYPES:
+        return sequence_words.describe(layer, shapes)
     if layer.type == "Convolution":
         view = layer_views.convolution(layer)
         channels = shapes.inputs[0][3]
@@ -257,8 +267,9 @@ def describe(layer: Layer, shapes: Shapes) -> str:
             kind = "depthwise"
         return f"{kind} {_kernel(view.kernel)} {channels}->{view.out_channels}"
     if layer.type == "InnerProduct":
-        features = math.prod(shapes.inputs[0][1:])
-        return f"inner product {features}->{layer_views.inner_product(layer).out_features}"
+        view = layer_views.inner_product(layer)
+        read = shapes.inputs[0][-1:] if view.per_position else shapes.inputs[0][1:]
+        return f"inner product {math.prod(read)}->{view.out_features}"
     if layer.type in ("Pooling", "AvgPool"):
         view = layer_views.pool(layer)
         return f"{'average' if view.average else 'max'} pool {_kernel(view.kernel)}"

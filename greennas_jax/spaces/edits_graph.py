@@ -270,10 +270,15 @@ def shortcuts(graph: Graph, frozen: frozenset[str]) -> dict[str, Shortcut]:
 
 
 def _branch(graph: Graph, join: str, source: str, end: str) -> frozenset[str]:
-    """Return the layers between a source and a join, or nothing if they are not a branch."""
+    """Return the layers between a source and a join, or nothing if they are not a branch.
+
+    A branch that reads another input too, as attention to another sequence may, is none.
+    """
     inside: set[str] = set()
     for layer in reversed(graph.order):
         readers = set(graph.children[layer.name])
+        if layer.type == "Input":
+            continue
         if layer.name not in (source, join) and readers and readers <= inside | {join}:
             inside.add(layer.name)
     outside = {p for name in inside for p in graph.layers[name].parents} - inside

@@ -126,12 +126,14 @@ def _weighted_rows(
             variants.OPERATIONS[operation], (kernel[0], kernel[1]), width, groups, middle
         )
         shape = (batch, height, columns, channels)
+        if _at_each_position(layer):
+            shape = (batch, height, channels)
         made = variants.window_shapes(layer, shape, variant)
         for (inner, read, written), piece in zip(made, _pieces(operation, geometry), strict=True):
             shapes = Shapes((read,), written)
             template = layer_table.rows([inner], [shapes], sources=sources)
             if inner.type == "InnerProduct":
-                rows = _inner_product(template, size, piece)
+                rows = _inner_product(template, inner, size, piece)
             else:
                 rows, size = _windowed(template, inner, size, piece)
             tables.append(rows)
@@ -139,7 +141,20 @@ def _weighted_rows(
     return tables, owners
 
 
-def _inner_product(template: LayerTable, size: np.ndarray, piece: Piece) -> LayerTable:
+def _at_each_position(layer: Layer) -> bool:
+    """Return whether a layer is an inner product at each position of a sequence."""
+    return layer.type == "InnerProduct" and layer_views.inner_product(layer).per_position
+
+
+def _inner_product(
+    template: LayerTable, layer: Layer, size: np.ndarray, piece: Piece
+) -> LayerTable:
+    if _at_each_position(layer):
+        columns = {
+            **_sizes("in", size, piece.in_channels),
+            **_sizes("out", size, piece.out_channels),
+        }
+        return _table(template, len(size), **columns)
     features = size[:, 0] * size[:, 1] * piece.in_channels
     return _table(template, len(size), in_channels=features, out_channels=piece.out_channels)
 

@@ -9,9 +9,9 @@ from greennas_jax.spaces import edits, elimination, exact, factors, fronts
 from greennas_jax.spaces.edits import EditsConfig
 from greennas_jax.spaces.exact import Extra
 from tests.spaces import examples
-from tests.spaces.conftest import TERMS, built
+from tests.spaces.conftest import EXAMPLES, TERMS, built
 
-SMALL = ("chain", "stacked", "residual", "mobile", "inception", "nested")
+SMALL = ("chain", "stacked", "residual", "mobile", "inception", "nested", "vit", "bert")
 
 
 def small(name):
@@ -20,7 +20,7 @@ def small(name):
     config = EditsConfig(
         width_ratios=(1, 0.25), operations=("given", "skip"), freeze=frozen.get(name, ())
     )
-    space = edits.build(examples.ALL[name](), config=config)
+    space = edits.build(EXAMPLES[name](), config=config)
     wanted = [terms.get(term) for term in TERMS]
     costs = space.factors(devices.load("titan_x"), wanted, CostSettings())
     assert space.sizes.prod() <= 200_000
