@@ -1,4 +1,4 @@
-"""What a network's graph allows: shared widths, sizes that may change, layers that may vanish.
+"""What a network's graph allows: shared widths, sizes that may change, layers that must stay.
 
 Channels: an Elementwise makes its parents equally wide, so the layers behind them share one width;
 a Concatenate adds up widths. What an Embedding, attention or feed-forward layer reads and writes is
@@ -48,14 +48,6 @@ class WidthClasses(NamedTuple):
     producers: Mapping[str, tuple[str, ...]]
     frozen: frozenset[str]
     tied: frozenset[str]
-
-
-class Shortcut(NamedTuple):
-    """A residual block that may be dropped: Elementwise(source, f(source))."""
-
-    join: str
-    source: str
-    inside: frozenset[str]
 
 
 def is_follower(graph: Graph, layer: Layer) -> bool:
@@ -250,68 +242,3 @@ def may_resize(graph: Graph, name: str) -> bool:
                 return False
             waiting.append(reader)
     return True
-
-
-def shortcuts(graph: Graph, frozen: frozenset[str]) -> dict[str, Shortcut]:
-    """Return the residual blocks that may be dropped, by the name of their Elementwise."""
-    found = {}
-    for layer in graph.order:
-        if layer.type != "Elementwise" or len(layer.parents) != 2:
-            continue
-        if not graph.children[layer.name] or layer.name in frozen:
-            continue
-        for source, end in (layer.parents, layer.parents[::-1]):
-            inside = _branch(graph, layer.name, source, end)
-            if not inside or inside & frozen or graph.layers[source].type == "Input":
-                continue
-            if any(graph.layers[name].type in CHANGEABLE for name in inside):
-                found[layer.name] = Shortcut(layer.name, source, inside)
-    return found
-
-
-def _branch(graph: Graph, join: str, source: str, end: str) -> frozenset[str]:
-    """Return the layers between a source and a join, or nothing if they are not a branch.
-
-    A branch that reads another input too, as attention to another sequence may, is none.
-    """
-    inside: set[str] = set()
-    for layer in reversed(graph.order):
-        readers = set(graph.children[layer.name])
-        if layer.type == "Input":
-            continue
-        if layer.name not in (source, join) and readers and readers <= inside | {join}:
-            inside.add(layer.name)
-    outside = {p for name in inside for p in graph.layers[name].parents} - inside
-    return frozenset(inside) if end in inside and outside == {source} else frozenset()
-
-
-def without_collisions(
-    graph: Graph, skippable: set[str], droppable: Mapping[str, Shortcut]
-) -> tuple[set[str], dict[str, Shortcut]]:
-    """Return what may vanish such that no layer can come to read one parent twice.
-
-    Args:
-      graph: The given network.
-      skippable: Layers that may be skipped.
-      droppable: Residual blocks that may be dropped.
-    """
-    skippable, droppable = set(skippable), dict(droppable)
-
-    def _reach(name: str) -> set[str]:
-        found = {name}
-        while name in skippable or name in droppable:
-            name = droppable[name].source if name in droppable else graph.layers[name].parents[0]
-            found.add(name)
-        return found
-
-    for layer in graph.order:
-        parents = tuple(dict.fromkeys(layer.parents))
-        for number, one in enumerate(parents):
-            for other in parents[:number]:
-                while _reach(one) & _reach(other):
-                    pair = [name for name in (one, other) if name in skippable]
-                    if pair:
-                        skippable.discard(pair[0])
-                    else:
-                        droppable.pop(one if one in droppable else other)
-    return skippable, droppable

@@ -3,9 +3,10 @@
 import dataclasses
 from collections.abc import Mapping
 
-from greennas_jax.spaces import edits_choices, edits_graph
+from greennas_jax.spaces import edits_blocks, edits_choices, edits_graph
+from greennas_jax.spaces.edits_blocks import Shortcut
 from greennas_jax.spaces.edits_choices import EditsConfig, Kernel
-from greennas_jax.spaces.edits_graph import Graph, Shortcut
+from greennas_jax.spaces.edits_graph import Graph
 from greennas_jax.spaces.space import Position
 from greennas_jax.spaces.values import TooWideError
 from greennas_jax.spec import layers as layer_views
@@ -240,10 +241,10 @@ def make(network: Network, config: EditsConfig, limits: Limits) -> Plan:
     }
     droppable = {
         join: shortcut
-        for join, shortcut in edits_graph.shortcuts(graph, frozen).items()
+        for join, shortcut in edits_blocks.shortcuts(graph, frozen).items()
         if join not in limits.undroppable
     }
-    skippable, droppable = edits_graph.without_collisions(graph, skippable, droppable)
+    skippable, droppable = edits_blocks.without_collisions(graph, skippable, droppable)
     for name in skippable:
         offered = {*choices[name].operations, "skip"}
         ordered = tuple(o for o in config.offered if o in offered)

@@ -113,7 +113,8 @@ def translator():
         "source/embed", {"e1": attend(4, relative_buckets=8), "e2": feed(40)}, norm="before"
     )
     own, last = stack("target/embed", {"d1": attend(4, causal=True)}, norm="before")
-    cross, last = stack(last, {"d2": attend(3, memory, head_width=8), "d3": feed(48)})
+    across = {"d2": attend(4, memory), "d3": attend(3, memory, head_width=8), "d4": feed(48)}
+    cross, last = stack(last, across)
     layers = {
         "source/embed": plain("Embedding", "source", vocabulary=30, width=16),
         **encoder,

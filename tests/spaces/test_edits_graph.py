@@ -1,6 +1,6 @@
 import pytest
 
-from greennas_jax.spaces import edits_graph, edits_plan
+from greennas_jax.spaces import edits_blocks, edits_graph, edits_plan
 from greennas_jax.spec.network import SpecError
 from tests.spaces import examples
 
@@ -56,19 +56,19 @@ def test_sizes_may_change_up_to_an_inner_product():
 
 
 def test_identity_blocks_are_shortcuts():
-    found = edits_graph.shortcuts(graph("residual"), frozenset())
+    found = edits_blocks.shortcuts(graph("residual"), frozenset())
     assert set(found) == {"aadd", "badd"}
     assert found["badd"].source == "aadd"
     assert found["badd"].inside == {"b1", "b1bn", "b1relu", "b2", "b2bn"}
-    assert set(edits_graph.shortcuts(graph("residual"), frozenset({"b2"}))) == {"aadd"}
-    assert set(edits_graph.shortcuts(graph("nested"), frozenset())) == {"inner", "outer", "tied"}
+    assert set(edits_blocks.shortcuts(graph("residual"), frozenset({"b2"}))) == {"aadd"}
+    assert set(edits_blocks.shortcuts(graph("nested"), frozenset())) == {"inner", "outer", "tied"}
 
 
 def test_no_layer_comes_to_read_one_parent_twice():
     # outer = stem + c(a + b(a)): if c and a could both vanish, with b, it would be stem + stem.
     given = graph("nested")
-    blocks = edits_graph.shortcuts(given, frozenset())
-    skippable, kept = edits_graph.without_collisions(given, {"a", "b", "c"}, blocks)
+    blocks = edits_blocks.shortcuts(given, frozenset())
+    skippable, kept = edits_blocks.without_collisions(given, {"a", "b", "c"}, blocks)
     assert set(kept) == set(blocks)
     assert "b" not in skippable
     assert not {"a", "c"} <= skippable

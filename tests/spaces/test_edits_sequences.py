@@ -53,7 +53,7 @@ def test_the_models_width_stays():
         ("vit", ("patch", "place", "a1", "f2/add", "pool")),
         ("bert", ("embed", "embed/drop", "a1/norm", "f2", "pool", "fc")),
         ("decoder", ("embed", "a2/add", "norm", "head")),
-        ("translator", ("e2/add", "d1/norm", "d2", "head")),
+        ("translator", ("e2/add", "d1/norm", "d3", "head")),
         ("positions", ("model", "attend", "narrow", "sum", "fc")),
     ):
         graph = edits_plan.graph_of(sequence_examples.ALL[name]())
@@ -115,10 +115,13 @@ def test_one_branch_of_a_block_is_dropped():
 def test_attention_to_another_sequence_keeps_it_read():
     space, _ = built("translator")
     joins = {p.layer for p in space.positions if p.kind == "depth"}
-    assert joins == {"e1/add", "e2/add", "d1/add", "d3/add"}
-    assert offered(space, "d2") == [("heads", ("3", "2", "1"))]
-    made = space.decode(string(space, d2__heads="1", **{"e2/add__depth": "drop"}))
-    assert made.by_name()["d2"].parents == ("d1/add", "e1/add")
+    # The last attention to the encoder's sequence stays, or nothing would read that.
+    assert joins == {"e1/add", "e2/add", "d1/add", "d2/add", "d4/add"}
+    assert offered(space, "d3") == [("heads", ("3", "2", "1"))]
+    dropped = {f"{join}__depth": "drop" for join in ("e2/add", "d2/add")}
+    made = space.decode(string(space, d3__heads="1", **dropped))
+    assert made.by_name()["d3"].parents == ("d1/add", "e1/add")
+    assert "d2" not in made.by_name()
 
 
 def test_shared_tables_stay():
