@@ -39,7 +39,7 @@ class Request:
     Attributes:
       network: The given network.
       device: The device to save energy on.
-      dataset: `digits`, a FILE.npz, or `none`.
+      dataset: A name that `datasets.load` knows, a FILE.npz, or `none`.
       batch_size: Batch size to cost; None for the text's own.
       config: Everything else that decides the result.
     """
@@ -91,7 +91,10 @@ def set_out(request: Request) -> Scene:
         found = proxies.make(request.network, batch_size=config.proxy_images, seed=config.seed)
         return Scene(before, prepared, None, found)
     data = datasets.load(
-        request.dataset, children.input_shape(request.network), children.classes(request.network)
+        request.dataset,
+        children.input_shape(request.network),
+        children.classes(request.network),
+        vocabulary=children.vocabulary(request.network),
     )
     found = children.make(request.network, data, recipe=config.recipe)
     return Scene(before, prepared, data, found)

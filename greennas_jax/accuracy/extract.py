@@ -63,7 +63,7 @@ def assign(module: flax_network.FlaxNetwork, values: Weights) -> None:
       values: By layer and role.
     """
     for name, part in module.named_modules().items():
-        for role, array in values[name].items():
+        for role, array in values.get(name, {}).items():
             outer = isinstance(part, flax_network.Linear) and role in ("scale", "shift")
             owner: Any = part.normalization if outer else part  # pyright: ignore[reportAttributeAccessIssue] -- only Linear has one
             getattr(owner, role)[...] = jnp.asarray(array)

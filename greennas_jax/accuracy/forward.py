@@ -12,8 +12,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from greennas_jax.accuracy import kernels, pools, sequence_slots
-from greennas_jax.accuracy import initial
+from greennas_jax.accuracy import initial, kernels, pools, sequence_slots
 from greennas_jax.accuracy import template as templates
 from greennas_jax.accuracy.initial import Arrays, Parameters, Statistics
 from greennas_jax.accuracy.live import (
@@ -171,13 +170,11 @@ def run(
                 shaped = images.reshape(-1, slot.height, slot.width, slot.channels)
                 outputs[name] = layout.from_nhwc(shaped, order)
             continue
-        above = child[slot.node.parents[0]]
+        above, inner = child[slot.node.parents[0]], None
         roles = initial.roles_of(slot, parameters)
         if slot.node.type in sequence.WEIGHTED:
             live = above["channels"]
             out, inner = sequence_slots.run(slot.node, arrays, roles, inputs, live)
-            if mode.observe is not None and inner is not None and slot.node.view.activation:
-                mode.observe(slot, inner, arrays["hidden"] * arrays["present"])
         elif roles:
             out = kernels.weighted(slot, arrays, roles, inputs[0], above, mode)
             if templates.normalizes(slot):
@@ -189,7 +186,8 @@ def run(
         else:
             out = plain(slot, inputs, above, mode)
         if mode.observe is not None:
-            mode.observe(slot, out, live_mask(slot, arrays, order) * arrays["present"])
+            seen = live_mask(slot, arrays, order) if inner is None else arrays["hidden"]
+            mode.observe(slot, out if inner is None else inner, seen * arrays["present"])
         out = operations.activate(slot.node.activation, out)
         outputs[name] = settled(slots, slot, arrays, inputs, out, order)
         if name == template.logits:

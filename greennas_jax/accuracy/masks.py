@@ -152,6 +152,10 @@ def _check_fixed(slot: templates.Slot, node: graph.Node) -> None:
     elif slot.kind in WITH_KERNEL:
         if old.view.use_bias != new.view.use_bias:
             raise _no_variant(node, "its bias was added or removed")
+        if node.type == "InnerProduct" and old.view._replace(out_features=0) != new.view._replace(
+            out_features=0
+        ):
+            raise _no_variant(node, f"{new.view} instead of {old.view}")
         if node.type == "Convolution" and old.view.normalizer != new.view.normalizer:
             raise _no_variant(node, "its normaliser was changed")
     elif slot.kind == "global_pool":

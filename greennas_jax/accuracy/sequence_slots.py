@@ -180,4 +180,5 @@ def run(
         out = sequence.feed_forward(node.view, roles, flat[0], inner)
     else:
         out = sequence.apply(node, roles, flat)
-    return out[:, :, None], None if inner is None else inner[:, :, None]
+    shown = None if inner is None or node.view.activation is None else inner[:, :, None]
+    return out[:, :, None], shown

@@ -1,9 +1,9 @@
 """The masked template: one static plan that holds every variant of a given network.
 
 Every tensor of the plan is [N, H, W, C] with the largest sizes that any variant needs (features
-are [N, 1, 1, C], sequences [N, S, 1, D]); what a variant does not use is zero. Sizes vary only below convolutions whose
-outputs grow when their kernel shrinks (VALID and list padding), so all possible sizes of each
-tensor are known from the given network alone.
+are [N, 1, 1, C], sequences [N, S, 1, D]); what a variant does not use is zero. Sizes vary only
+below convolutions whose outputs grow when their kernel shrinks (VALID and list padding), so all
+possible sizes of each tensor are known from the given network alone.
 """
 
 import math
@@ -40,9 +40,7 @@ KINDS = {
 ROLES = ("kernel", "depthwise", "reduce", "spatial", "expand")
 # The place of every random role in the `scales` of its kind.
 PLACES = {
-    role: place
-    for roles in (ROLES, *sequence.RANDOM.values())
-    for place, role in enumerate(roles)
+    role: place for roles in (ROLES, *sequence.RANDOM.values()) for place, role in enumerate(roles)
 }
 # How a convolution's kernel is composed, in the order of a child's `branch`.
 BRANCHES = ("given", "grouped", "separable", "bottleneck")

@@ -24,8 +24,8 @@ FARTHEST = 128
 def rotate(values: jax.Array) -> jax.Array:
     """Turn each pair of a head's numbers by an angle that grows with the place.
 
-    Pair i of place m turns by m / 10000^(2 i / E) (Su et al. 2021, equation 34), so that the product
-    of two turned heads knows of the places their distance alone.
+    Pair i of place m turns by m / 10000^(2 i / E) (Su et al. 2021, equation 34), so that the
+    product of two turned heads knows of the places their distance alone.
 
     Args:
       values: float32 [N, S, H, E], E even.

@@ -207,6 +207,4 @@ def initial_gains(nodes: tuple[Node, ...]) -> dict[str, float]:
         if node.type in ("ReLU", "Activation")
         for parent in node.parents
     }
-    return {
-        node.name: operations.gain(followed.get(node.name, node.activation)) for node in nodes
-    }
+    return {node.name: operations.gain(followed.get(node.name, node.activation)) for node in nodes}

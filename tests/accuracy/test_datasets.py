@@ -146,7 +146,9 @@ def test_nothing_in_a_file_is_executed(tmp_path):
 
 
 def test_unknown_names_and_too_few_outputs_are_refused(tmp_path):
-    with pytest.raises(datasets.DataError, match="'mnist' is not known; allowed: digits, or a"):
+    with pytest.raises(
+        datasets.DataError, match="'mnist' is not known; allowed: digits, parity, copy, br"
+    ):
         datasets.load("mnist", (28, 28, 1), 10)
     with pytest.raises(datasets.DataError, match="10 classes; the network tells 5 apart"):
         datasets.load("digits", (28, 28, 1), 5)

@@ -70,7 +70,9 @@ def attend(layer, own, values, memory):
                 )
                 shares = np.exp(wants - wants.max())
                 shares /= shares.sum()
-                read = sum(share * content[other] for share, other in zip(shares, seen))
+                read = sum(
+                    share * content[other] for share, other in zip(shares, seen, strict=True)
+                )
                 out[sequence, place] += read @ own["output"][head]
     return out + own.get("bias", 0.0)
 

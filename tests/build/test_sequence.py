@@ -231,15 +231,14 @@ def test_small_and_large_tables_are_read_alike():
 
 
 def test_gradients_reach_every_parameter():
-    for name in transformers.ALL:
-        network, module = _built(name)
-        inputs = _inputs(network)
+    network, module = _built("translator")
+    inputs = _inputs(network)
 
-        def loss(module, inputs=inputs):
-            return jnp.square(flax_network.apply(module, {}, inputs)[0]).sum()
+    def loss(module):
+        return jnp.square(flax_network.apply(module, {}, inputs)[0]).sum()
 
-        for part in jax.tree.leaves(jax.jit(jax.grad(loss))(_perturbed(module))):
-            assert np.isfinite(part).all() and np.abs(part).max() > 0
+    for part in jax.tree.leaves(jax.jit(jax.grad(loss))(_perturbed(module))):
+        assert np.isfinite(part).all() and np.abs(part).max() > 0
 
 
 def test_graph_mode_is_not_needed():
@@ -261,7 +260,9 @@ def test_token_numbers_are_for_embeddings_alone():
     with pytest.raises(SpecError, match=r"'dense' \(InnerProduct\) of network 'n' reads token num"):
         graph.nodes(_read(embed=embed, dense=dense))
     behind = {**embed, "parents": ["dense"]}
-    with pytest.raises(SpecError, match="'embed': its parent 'dense' is of type InnerProduct; only an Input"):
+    with pytest.raises(
+        SpecError, match="'embed': its parent 'dense' is of type InnerProduct; only an Input"
+    ):
         graph.nodes(_read(dense=dense, embed=behind))
     tied = {"type": "InnerProduct", "parents": ["embed"], "num_outputs": 5, "weights_of": "embed"}
     with pytest.raises(SpecError, match=r"'tied': with 'weights_of' .* 'per_position' must be tru"):
