@@ -41,7 +41,7 @@ class Request:
       device: The device to save energy on.
       dataset: A name that `datasets.load` knows, a FILE.npz, or `none`.
       batch_size: Batch size to cost; None for the text's own.
-      config: Everything else that decides the result.
+      config: Everything else that decides the result; what it leaves open follows the network.
     """
 
     network: Network
@@ -49,6 +49,9 @@ class Request:
     dataset: str
     batch_size: int | None
     config: PipelineConfig
+
+    def __post_init__(self):
+        object.__setattr__(self, "config", pipeline.settled(self.config, self.network))
 
 
 def identity(request: Request) -> dict[str, Any]:

@@ -186,7 +186,7 @@ def make(
     Args:
       given: The network whose variants will be evaluated.
       data: Its training and validation images are used, its test images are not.
-      recipe: How every child is trained.
+      recipe: How every child is trained; what it leaves open follows the given network.
       run: How trainings are executed; by default what suits this machine.
       freedom: What variants may do that makes the template larger; by default all that spaces
         offer by default.
@@ -195,7 +195,8 @@ def make(
     Raises:
       SpecError: If the network cannot be trained, or the data do not fit it.
     """
-    recipe, run = recipe or training.Recipe(), run or execution.default()
+    recipe = training.settled(recipe or training.Recipe(), given)
+    run = run or execution.default()
     template = templates.make(given, freedom)
     check_fit(given, data)
     over = execution.mesh()

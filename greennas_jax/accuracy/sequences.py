@@ -8,7 +8,8 @@ They ask what only a network that relates places can tell:
   were replaced by others;
 - `brackets`: kinds of brackets, token 2 k opens and 2 k + 1 closes kind k; class 1 where every
   bracket closes the last open one of its kind (a Dyck word), class 0 where a Dyck word was broken
-  by two of its brackets changing places or by one becoming another.
+  by a few or many pairs of its brackets changing places or, in one of four, by one becoming
+  another: some are seen at once, some at one place alone.
 
 Every sequence is there once, so that no test sequence is trained on.
 
@@ -101,11 +102,12 @@ def _brackets(label: int, length: int, vocabulary: int, rng: np.random.Generator
     kinds = bracket_kinds(length, vocabulary)
     word = _dyck(length - length % 2, kinds, rng)
     while not label and balanced(word, kinds):
-        places = rng.permutation(len(word))[:2]
-        if rng.random() < 0.5:
+        if rng.random() < 0.25:
+            word[rng.integers(len(word))] = rng.integers(2 * kinds)
+            continue
+        for _ in range(rng.integers(1, len(word) // 2 + 1)):
+            places = rng.permutation(len(word))[:2]
             word[places] = word[places[::-1]]
-        else:
-            word[places[0]] = rng.integers(2 * kinds)
     if length % 2:
         word = np.insert(word, rng.integers(length), 2 * kinds)
     return word
