@@ -17,7 +17,10 @@ _DEVICE = flags.DEFINE_string(
     "device", None, f"One of {', '.join(devices.names())}, or a device file.", required=True
 )
 _DATASET = flags.DEFINE_string(
-    "dataset", "digits", "'digits', a FILE.npz, or 'none': accuracy is then not measured."
+    "dataset",
+    "default",
+    "'digits', 'brackets', 'copy', 'parity', a FILE.npz, 'default' (digits, or brackets where the "
+    "network reads token numbers), or 'none': accuracy is then not measured.",
 )
 _DROP = flags.DEFINE_float(
     "max_accuracy_drop", None, "Accuracy that may be lost, a fraction of 1 (default 0.01)."

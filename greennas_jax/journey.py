@@ -39,9 +39,9 @@ class Request:
     Attributes:
       network: The given network.
       device: The device to save energy on.
-      dataset: `digits`, a FILE.npz, or `none`.
+      dataset: A name that `datasets.load` knows, a FILE.npz, or `none`.
       batch_size: Batch size to cost; None for the text's own.
-      config: Everything else that decides the result.
+      config: Everything else that decides the result; what it leaves open follows the network.
     """
 
     network: Network
@@ -49,6 +49,9 @@ class Request:
     dataset: str
     batch_size: int | None
     config: PipelineConfig
+
+    def __post_init__(self):
+        object.__setattr__(self, "config", pipeline.settled(self.config, self.network))
 
 
 def identity(request: Request) -> dict[str, Any]:
@@ -91,7 +94,10 @@ def set_out(request: Request) -> Scene:
         found = proxies.make(request.network, batch_size=config.proxy_images, seed=config.seed)
         return Scene(before, prepared, None, found)
     data = datasets.load(
-        request.dataset, children.input_shape(request.network), children.classes(request.network)
+        request.dataset,
+        children.input_shape(request.network),
+        children.classes(request.network),
+        vocabulary=children.vocabulary(request.network),
     )
     found = children.make(request.network, data, recipe=config.recipe)
     return Scene(before, prepared, data, found)

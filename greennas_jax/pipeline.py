@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from greennas_jax.accuracy import training
 from greennas_jax.accuracy.oracle import Oracle
 from greennas_jax.accuracy.training import Recipe
 from greennas_jax.costs import terms
@@ -53,7 +54,7 @@ class PipelineConfig:
       search: Algorithm, budget and confirmation.
       recipe: How children are trained in the search, and with more epochs in the final test.
       final_seeds: Fresh trainings of each network in the final test.
-      final_epochs: Epochs of each.
+      final_epochs: Epochs of each; None for twice the recipe's.
       verdict_confidence: Standard errors of the difference that a verdict needs; 1 is 84 %,
         one-sided, and 1.645 is 95 %.
     """
@@ -72,7 +73,7 @@ class PipelineConfig:
     search: SearchConfig = SearchConfig()
     recipe: Recipe = Recipe()
     final_seeds: int = 8
-    final_epochs: int = 16
+    final_epochs: int | None = None
     verdict_confidence: float = 1.0
 
     def __post_init__(self):
@@ -81,6 +82,13 @@ class PipelineConfig:
         for name in ("max_accuracy_drop", "proxy_tolerance"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: from 0, below 1")
+
+
+def settled(config: PipelineConfig, network: Network) -> PipelineConfig:
+    """Return a configuration whose trainings leave nothing open that follows the network."""
+    recipe = training.settled(config.recipe, network)
+    final = config.final_epochs or training.FINAL_PASSES * (recipe.epochs or 0)
+    return dataclasses.replace(config, recipe=recipe, final_epochs=final)
 
 
 class Prepared(NamedTuple):

@@ -143,9 +143,33 @@ def input_shape(network: Network) -> tuple[int, ...]:
     return next(shapes[layer.name].output[1:] for layer in network.layers if layer.type == "Input")
 
 
+def vocabulary(network: Network) -> int:
+    """Return how many tokens a network's input may name; 0 where it reads no token numbers."""
+    return graph.vocabulary(graph.nodes(network))
+
+
 def classes(network: Network) -> int:
     """Return how many classes a network tells apart; a single logit tells two."""
     return max(2, shape_rules.infer(network)[graph.logits_layer(network)].output[-1])
+
+
+def check_fit(network: Network, data: datasets.DataSet) -> None:
+    """Raise SpecError unless a network can read a data set and tell its classes apart."""
+    kinds = {"i": "token numbers", "f": "real numbers"}
+    wanted = "i" if vocabulary(network) else "f"
+    found = data.train_images.dtype.kind
+    if found != wanted:
+        raise SpecError(
+            f"network '{network.name}' reads {kinds[wanted]}; data set '{data.name}' has "
+            f"{kinds.get(found, str(data.train_images.dtype))}"
+        )
+    shape = data.train_images.shape[1:]
+    if shape != input_shape(network) or data.classes > classes(network):
+        raise SpecError(
+            f"network '{network.name}' reads {list(input_shape(network))} and tells "
+            f"{classes(network)} classes apart; data set '{data.name}' has images {list(shape)} "
+            f"and {data.classes} classes"
+        )
 
 
 def make(
@@ -162,7 +186,7 @@ def make(
     Args:
       given: The network whose variants will be evaluated.
       data: Its training and validation images are used, its test images are not.
-      recipe: How every child is trained.
+      recipe: How every child is trained; what it leaves open follows the given network.
       run: How trainings are executed; by default what suits this machine.
       freedom: What variants may do that makes the template larger; by default all that spaces
         offer by default.
@@ -171,14 +195,10 @@ def make(
     Raises:
       SpecError: If the network cannot be trained, or the data do not fit it.
     """
-    recipe, run = recipe or training.Recipe(), run or execution.default()
+    recipe = training.settled(recipe or training.Recipe(), given)
+    run = run or execution.default()
     template = templates.make(given, freedom)
-    if data.train_images.shape[1:] != input_shape(given) or data.classes > classes(given):
-        raise SpecError(
-            f"network '{given.name}' reads {list(input_shape(given))} and tells {classes(given)} "
-            f"classes apart; data set '{data.name}' has images {list(data.train_images.shape[1:])} "
-            f"and {data.classes} classes"
-        )
+    check_fit(given, data)
     over = execution.mesh()
     images = training.joined(
         (data.train_images, data.train_labels), (data.validation_images, data.validation_labels)

@@ -1,10 +1,10 @@
-"""Data sets for real training: scikit-learn's digits, and one's own arrays from a file.
+"""Data sets for real training: scikit-learn's digits, sequence tasks, and one's own arrays.
 
 Images are resized to the network's input, given its channels and standardised with the training
-split's mean and deviation. A search reads the training and validation split; the test split is for
-the final test alone.
+split's mean and deviation; token numbers stay as they are. A search reads the training and
+validation split; the test split is for the final test alone.
 
-Shapes: N images, H height, W width, C channels.
+Shapes: N images or sequences, H height, W width, C channels, S places.
 """
 
 import os
@@ -15,7 +15,13 @@ from typing import NamedTuple
 import numpy as np
 from sklearn import datasets as sklearn_datasets
 
+from greennas_jax.accuracy import sequences
+
+DEFAULT = "default"
 DIGITS = "digits"
+DEFAULT_TASK = "brackets"
+# Of a sequence task; a fifth is for the test, a fifth of all for validation.
+SEQUENCES = 2500
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 LEAST_TRAINING_IMAGES = 40
 LEAST_TEST_IMAGES = 10
@@ -38,7 +44,11 @@ class DataError(ValueError):
 
 
 class DataSet(NamedTuple):
-    """Images float32 [N, H, W, C] and labels int32 [N] of three disjoint splits."""
+    """Images and labels int32 [N] of three disjoint splits.
+
+    Images are float32 in the network's input shape, [N, H, W, C], [N, F] or [N, S, D], or they are
+    token numbers, int32 [N, S].
+    """
 
     name: str
     train_images: np.ndarray
@@ -93,8 +103,8 @@ def resize(images: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _fit(name: str, images: np.ndarray, input_shape: tuple[int, ...]) -> np.ndarray:
-    """Return images float32 in a network's input shape, without its batch size."""
-    size = input_shape if len(input_shape) == 3 else (*images.shape[1:3], images.shape[3])
+    """Return images float32 [N, H, W, C] of a network's input size; rows of a sequence are H."""
+    size = {2: (*input_shape, 1), 3: input_shape}.get(len(input_shape), images.shape[1:])
     if images.shape[3] not in (1, size[2]):
         raise DataError(
             f"{name}: images have {images.shape[3]} channels, the network's input "
@@ -132,18 +142,59 @@ def _split(
     if not (deviation > 0).all():
         raise DataError(f"{name}: a channel of the training images is the same everywhere")
     scaled = [((part - mean) / deviation).astype(np.float32) for part in parts]
-    flat = [part.reshape(len(part), -1) if len(input_shape) == 1 else part for part in scaled]
-    targets = [part.astype(np.int32) for part in (labels[train], labels[held], test[1])]
+    flat = [part.reshape(len(part), *input_shape) for part in scaled]
+    return _data_set(name, flat, [labels[train], labels[held], test[1]])
+
+
+def _data_set(name: str, images: list[np.ndarray], labels: list[np.ndarray]) -> DataSet:
+    """Return training, validation and test split, in order, as one record."""
+    targets = [part.astype(np.int32) for part in labels]
     return DataSet(
         name,
-        flat[0],
+        images[0],
         targets[0],
-        flat[1],
+        images[1],
         targets[1],
-        flat[2],
+        images[2],
         targets[2],
-        int(labels.max()) + 1,
+        1 + max(int(part.max()) for part in targets[:2]),
     )
+
+
+def _split_tokens(
+    name: str,
+    known: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    validation: int,
+    seed: int,
+) -> DataSet:
+    """Split known sequences of token numbers into training and validation."""
+    tokens, labels = known
+    order = stratified_order(labels, np.random.default_rng(seed))
+    train, held = order[: len(order) - validation], order[len(order) - validation :]
+    parts = [part.astype(np.int32) for part in (tokens[train], tokens[held], test[0])]
+    return _data_set(name, parts, [labels[train], labels[held], test[1]])
+
+
+def task(name: str, length: int, vocabulary: int, seed: int = 0) -> DataSet:
+    """Return a task of `sequences`, split 60/20/20, all sequences different.
+
+    Args:
+      name: One of `sequences.TASKS`.
+      length: Tokens of a sequence.
+      vocabulary: Tokens that may be named.
+      seed: Decides the sequences and the split.
+
+    Raises:
+      DataError: If there are too few different sequences of that length and vocabulary.
+    """
+    try:
+        tokens, labels = sequences.make(name, SEQUENCES, length, vocabulary, seed)
+    except sequences.TooFewError as error:
+        raise DataError(str(error)) from error
+    part = SEQUENCES // 5
+    known, test = (tokens[:-part], labels[:-part]), (tokens[-part:], labels[-part:])
+    return _split_tokens(name, known, test, part, seed)
 
 
 def digits(input_shape: tuple[int, ...], seed: int = 0) -> DataSet:
@@ -201,6 +252,20 @@ def _images(path: str, key: str, images: np.ndarray) -> np.ndarray:
     return images
 
 
+def _tokens(path: str, key: str, tokens: np.ndarray, length: int, vocabulary: int) -> np.ndarray:
+    if tokens.dtype.kind not in "ui" or tokens.shape[1:] != (length,):
+        raise DataError(
+            f"{path}: '{key}' is {tokens.dtype} {list(tokens.shape)}; the network reads whole "
+            f"numbers [N, {length}]"
+        )
+    if tokens.size and not 0 <= tokens.min() <= tokens.max() < vocabulary:
+        raise DataError(
+            f"{path}: '{key}' has tokens from {tokens.min()} to {tokens.max()}; the network's "
+            f"vocabulary goes from 0 to {vocabulary - 1}"
+        )
+    return tokens
+
+
 def _labels(path: str, key: str, labels: np.ndarray, count: int) -> np.ndarray:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -213,24 +278,32 @@ def _labels(path: str, key: str, labels: np.ndarray, count: int) -> np.ndarray:
     return labels
 
 
-def from_file(path: str, input_shape: tuple[int, ...], outputs: int, seed: int = 0) -> DataSet:
+def from_file(
+    path: str, input_shape: tuple[int, ...], outputs: int, seed: int = 0, vocabulary: int = 0
+) -> DataSet:
     """Return the data set of an .npz file with x_train, y_train, x_test and y_test.
 
     A fifth of the training images, in proportion by class, becomes the validation split.
 
     Args:
-      path: The file; images [N, H, W] or [N, H, W, C], labels whole numbers from 0.
-      input_shape: Height, width and channels (or features) of the network's input.
+      path: The file; images [N, H, W] or [N, H, W, C], or token numbers [N, S]; labels whole
+        numbers from 0.
+      input_shape: Height, width and channels (or features, or tokens) of the network's input.
       outputs: How many classes the network tells apart.
       seed: Decides the split.
+      vocabulary: Tokens that the network knows; 0 where it reads no token numbers.
 
     Raises:
       DataError: If the file's arrays cannot be used.
       OSError: If it cannot be read.
     """
     arrays = _read(path)
-    train = _images(path, "x_train", arrays["x_train"])
-    test = _images(path, "x_test", arrays["x_test"])
+    train, test = (
+        _tokens(path, key, arrays[key], input_shape[0], vocabulary)
+        if vocabulary
+        else _images(path, key, arrays[key])
+        for key in ("x_train", "x_test")
+    )
     train_labels = _labels(path, "y_train", arrays["y_train"], len(train))
     test_labels = _labels(path, "y_test", arrays["y_test"], len(test))
     if train.shape[1:] != test.shape[1:]:
@@ -253,33 +326,54 @@ def from_file(path: str, input_shape: tuple[int, ...], outputs: int, seed: int =
         raise DataError(f"{path}: class {unseen[0]} of 'y_test' is not in 'y_train'")
     if len(np.unique(train_labels)) < 2:
         raise DataError(f"{path}: 'y_train' has one class; two or more needed")
-    return _split(
-        os.path.basename(path),
-        (train, train_labels),
-        (test, test_labels),
-        len(train) // 5,
-        input_shape,
-        seed,
-    )
+    known, tested = (train, train_labels), (test, test_labels)
+    stem, held = os.path.basename(path), len(train) // 5
+    if vocabulary:
+        return _split_tokens(stem, known, tested, held, seed)
+    return _split(stem, known, tested, held, input_shape, seed)
 
 
-def load(name: str, input_shape: tuple[int, ...], outputs: int, seed: int = 0) -> DataSet:
+def load(
+    name: str, input_shape: tuple[int, ...], outputs: int, seed: int = 0, *, vocabulary: int = 0
+) -> DataSet:
     """Return a data set by name, fitted to a network.
 
     Args:
-      name: "digits", or the path of an .npz file.
-      input_shape: Height, width and channels (or features) of the network's input.
+      name: "digits", one of `sequences.TASKS`, "default" for what fits the input (digits, or
+        brackets for token numbers), or the path of an .npz file.
+      input_shape: Height, width and channels (or features, or tokens) of the network's input.
       outputs: How many classes the network tells apart.
       seed: Decides the split.
+      vocabulary: Tokens that the network knows; 0 where it reads no token numbers.
 
     Raises:
       DataError: If the name is unknown or the data cannot be used.
       OSError: If a file cannot be read.
     """
+    if name == DEFAULT:
+        name = DEFAULT_TASK if vocabulary else DIGITS
+    _check_kind(name, input_shape, vocabulary)
+    if name in sequences.TASKS:
+        return task(name, input_shape[0], vocabulary, seed)
     if name == DIGITS:
         if outputs < 10:
             raise DataError(f"{name}: 10 classes; the network tells {outputs} apart")
         return digits(input_shape, seed)
     if not name.endswith(".npz"):
-        raise DataError(f"data set {name!r} is not known; allowed: {DIGITS}, or a FILE.npz")
-    return from_file(name, input_shape, outputs, seed)
+        known = ", ".join((DIGITS, *sequences.TASKS, DEFAULT))
+        raise DataError(f"data set {name!r} is not known; allowed: {known}, or a FILE.npz")
+    return from_file(name, input_shape, outputs, seed, vocabulary)
+
+
+def _check_kind(name: str, input_shape: tuple[int, ...], vocabulary: int) -> None:
+    """Check that a data set made here is of what the network reads."""
+    if name in sequences.TASKS and not vocabulary:
+        raise DataError(
+            f"{name}: sequences of token numbers; the network reads {list(input_shape)} without an "
+            f"Embedding of a vocabulary; {DIGITS} or a FILE.npz of images fits it"
+        )
+    if name == DIGITS and vocabulary:
+        raise DataError(
+            f"{name}: images; the network reads token numbers; {', '.join(sequences.TASKS)} or a "
+            "FILE.npz of whole numbers [N, S] fits it"
+        )

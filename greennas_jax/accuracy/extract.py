@@ -5,9 +5,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from greennas_jax.accuracy import initial, masks
+from greennas_jax.accuracy import initial, masks, sequence_slots
 from greennas_jax.accuracy import template as templates
-from greennas_jax.build import flax_network
+from greennas_jax.build import flax_network, graph, sequence
 from greennas_jax.spec import variants
 from greennas_jax.spec.network import Network
 
@@ -29,9 +29,11 @@ def weights(
       parameters: The child's template-sized parameters.
 
     Returns:
-      `kernel`, `bias`, `scale` and `shift` as `flax_network` shapes them.
+      `kernel`, `bias`, `scale` and `shift` as `flax_network` shapes them, and what
+      `build.sequence` names the parameters of transformers.
     """
     layers = network.by_name()
+    nodes = {node.name: node for node in graph.nodes(network)}
     found: Weights = {}
     for slot in template.slots:
         name = slot.node.name
@@ -40,6 +42,10 @@ def weights(
         roles = {role: np.asarray(values) for role, values in parameters[name].items()}
         above = child[slot.node.parents[0]]
         live = child[name]["channels"] > 0
+        if slot.node.type in sequence.WEIGHTED:
+            reads = [child[parent]["channels"] > 0 for parent in slot.node.parents]
+            found[name] = sequence_slots.cut(nodes[name], roles, reads[0], reads[-1], live)
+            continue
         for layer, kernel in _kernels(slot, child[name], above, roles, layers).items():
             found[layer] = {"kernel": kernel}
         own = found.setdefault(name, {})
@@ -57,7 +63,7 @@ def assign(module: flax_network.FlaxNetwork, values: Weights) -> None:
       values: By layer and role.
     """
     for name, part in module.named_modules().items():
-        for role, array in values[name].items():
+        for role, array in values.get(name, {}).items():
             outer = isinstance(part, flax_network.Linear) and role in ("scale", "shift")
             owner: Any = part.normalization if outer else part  # pyright: ignore[reportAttributeAccessIssue] -- only Linear has one
             getattr(owner, role)[...] = jnp.asarray(array)
@@ -74,8 +80,10 @@ def _kernels(
     name = slot.node.name
     inputs = above["channels"] > 0
     outputs = arrays["channels"] > 0
-    if slot.kind == "normalization":
+    if slot.kind == "normalization" or "kernel" not in roles:
         return {}
+    if slot.kind == "positionwise":
+        return {name: roles["kernel"][inputs][:, outputs]}
     if slot.kind == "deconvolution":
         return {name: roles["kernel"][:, :, outputs][..., inputs]}
     if slot.kind == "dense":

@@ -27,13 +27,13 @@ class Config:
     """How sure a verdict must be.
 
     Attributes:
-      recipe: How both networks are trained, longer than in a search.
+      recipe: How both networks are trained; epochs left open are twice a search's.
       seeds: Fresh seeds, the same for both networks.
       z: Standard errors between the measured difference and the allowed drop; 1.645 is one-sided
         95 % of a normal distribution.
     """
 
-    recipe: training.Recipe = training.Recipe(epochs=16)
+    recipe: training.Recipe = training.Recipe()
     seeds: tuple[int, ...] = tuple(range(8))
     z: float = 1.645
 
@@ -149,6 +149,8 @@ def compare(
         raise ValueError(f"max_drop is {max_drop}; a share from 0 to 1 is needed")
     if children.input_shape(given) != children.input_shape(found):
         raise SpecError(f"networks '{given.name}' and '{found.name}' read different inputs")
+    children.check_fit(given, data)
+    recipe = training.settled(config.recipe, given, training.FINAL_PASSES)
     over = execution.mesh()
     images = execution.replicate(
         training.joined(
@@ -165,7 +167,7 @@ def compare(
     many = (seeds[order], active[order])
 
     def prepared(network: Network) -> Any:
-        train_one = _training(network, config.recipe, run)
+        train_one = _training(network, recipe, run)
         return execution.spread(train_one, run, over).lower(images, many).compile()
 
     wanted = (found,) if before is not None else (found, given)

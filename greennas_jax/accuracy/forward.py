@@ -4,7 +4,7 @@ Everything dead in a tensor is zero, so that zero padding, sums and matrix produ
 come out as those of its true network.
 
 Shapes: N images, H, W, C template sizes. Images are [N, H, W, C] or [C, H, W, N], as the
-convolution method wants them.
+convolution method wants them; sequences are [N, S, 1, D], token numbers [N, S].
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,18 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from greennas_jax.accuracy import kernels, pools
+from greennas_jax.accuracy import initial, kernels, pools, sequence_slots
 from greennas_jax.accuracy import template as templates
 from greennas_jax.accuracy.initial import Arrays, Parameters, Statistics
-from greennas_jax.accuracy.live import Mode, fitted, live_mask, position_mask, positions_mean
-from greennas_jax.build import flax_network, layout, operations
+from greennas_jax.accuracy.live import (
+    Mode,
+    fitted,
+    live_mask,
+    order_of,
+    position_mask,
+    positions_mean,
+)
+from greennas_jax.build import flax_network, layout, operations, sequence
 
 
 def _normalize(
@@ -28,7 +35,7 @@ def _normalize(
     mode: Mode,
 ) -> tuple[jax.Array, flax_network.Moments]:
     """Batch normalisation with the moments of live positions only."""
-    order = mode.order
+    order = order_of(slot, mode)
     if mode.training:
         images = values.shape[order.index("N")]
         weight = position_mask(slot, arrays) / (arrays["rows"] * arrays["columns"] * images)
@@ -61,6 +68,8 @@ def _head(
     slot: templates.Slot, values: jax.Array, above: Arrays, order: layout.Layout
 ) -> jax.Array:
     """Apply a Softmax or Sigmoid in the middle of a network."""
+    if slot.sequence:
+        return jax.nn.softmax(jnp.where(above["channels"] > 0, values, -jnp.inf), axis=-1)
     mean = positions_mean(values, above, order)
     if slot.node.type == "Softmax":
         out = jax.nn.softmax(jnp.where(above["channels"] > 0, mean, -jnp.inf), axis=-1)
@@ -69,9 +78,15 @@ def _head(
     return layout.from_nhwc(out[:, None, None, :], order)
 
 
+def _of_sequence(slot: templates.Slot) -> bool:
+    """Return whether a slot reads a sequence."""
+    return len(slot.node.inputs[0]) == 3
+
+
 def plain(slot: templates.Slot, inputs: list[jax.Array], above: Arrays, mode: Mode) -> jax.Array:
     """Apply a slot without parameters."""
     first = inputs[0]
+    order = order_of(slot, mode)
     match slot.kind:
         case "pool":
             return pools.pool(slot, first, above, mode)
@@ -79,20 +94,23 @@ def plain(slot: templates.Slot, inputs: list[jax.Array], above: Arrays, mode: Mo
             return pools.global_pool(slot, first, above)
         case "concatenate":
             parts = [fitted(value, slot) for value in inputs]
-            return jnp.concatenate(parts, axis=layout.channel_axis(mode.order))
+            return jnp.concatenate(parts, axis=layout.channel_axis(order))
         case "elementwise":
             parts = [fitted(value, slot) for value in inputs]
             return sum(parts[1:], start=parts[0])
         case "reshape":
-            flat = layout.to_nhwc(first, mode.order)
+            flat = first if _of_sequence(slot) else layout.to_nhwc(first, mode.order)
             shaped = flat.reshape(-1, slot.height, slot.width, slot.channels)
-            return layout.from_nhwc(shaped, mode.order)
+            return layout.from_nhwc(shaped, order)
+        case "sequence_pool":
+            pooled = sequence.pool(slot.node.view, first[:, :, 0])
+            return layout.from_nhwc(pooled[:, None, None], order)
         case "upsample":
             return operations.upsample(first, slot.node.view)
         case "response":
-            return _response(first, above["channels"], mode.order)
+            return _response(first, above["channels"], order)
         case "head":
-            return _head(slot, first, above, mode.order)
+            return _head(slot, first, above, order)
         case _:
             return first
 
@@ -131,7 +149,7 @@ def run(
       child: Arrays of one variant (`masks.describe`).
       parameters: Template-sized parameters.
       statistics: Running moments by slot.
-      images: float32 [N, H, W, C].
+      images: float32 [N, H, W, C], [N, F] or [N, S, D], or int32 token numbers [N, S].
       mode: How to run.
       key: Typed random key for dropout in training; without one nothing is dropped.
 
@@ -145,13 +163,20 @@ def run(
         name = slot.node.name
         arrays = child[name]
         inputs = [outputs[parent] for parent in slot.node.parents]
-        if slot.kind == "input":
-            shaped = images.reshape(-1, slot.height, slot.width, slot.channels)
-            outputs[name] = layout.from_nhwc(shaped, mode.order)
+        order = order_of(slot, mode)
+        if slot.kind in ("input", "tokens"):
+            outputs[name] = images
+            if slot.kind == "input":
+                shaped = images.reshape(-1, slot.height, slot.width, slot.channels)
+                outputs[name] = layout.from_nhwc(shaped, order)
             continue
-        above = child[slot.node.parents[0]]
-        if name in parameters:
-            out = kernels.weighted(slot, arrays, parameters[name], inputs[0], above, mode)
+        above, inner = child[slot.node.parents[0]], None
+        roles = initial.roles_of(slot, parameters)
+        if slot.node.type in sequence.WEIGHTED:
+            live = above["channels"]
+            out, inner = sequence_slots.run(slot.node, arrays, roles, inputs, live)
+        elif roles:
+            out = kernels.weighted(slot, arrays, roles, inputs[0], above, mode)
             if templates.normalizes(slot):
                 out, statistics[name] = _normalize(
                     slot, arrays, parameters[name], out, statistics[name], mode
@@ -161,10 +186,12 @@ def run(
         else:
             out = plain(slot, inputs, above, mode)
         if mode.observe is not None:
-            mode.observe(slot, out, arrays)
+            seen = live_mask(slot, arrays, order) if inner is None else arrays["hidden"]
+            mode.observe(slot, out if inner is None else inner, seen * arrays["present"])
         out = operations.activate(slot.node.activation, out)
-        outputs[name] = settled(slots, slot, arrays, inputs, out, mode.order)
+        outputs[name] = settled(slots, slot, arrays, inputs, out, order)
         if name == template.logits:
             break
     last = child[template.logits]
-    return positions_mean(outputs[template.logits], last, mode.order), statistics
+    order = order_of(slots[template.logits], mode)
+    return positions_mean(outputs[template.logits], last, order), statistics

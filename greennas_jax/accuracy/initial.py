@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from greennas_jax.accuracy import template as templates
-from greennas_jax.build import flax_network
+from greennas_jax.build import flax_network, sequence
 
 Arrays = dict[str, jax.Array]
 Parameters = dict[str, Arrays]
@@ -21,7 +21,8 @@ def shapes(template: templates.Template) -> dict[str, dict[str, tuple[int, ...]]
 
     A convolution's roles: `kernel` [kh, kw, C, O] (its first position is also the pointwise part
     of a separable one), `depthwise` [kh, kw, C], `reduce` [C, M], `spatial` [kh, kw, M, M],
-    `expand` [M, O]. A dense slot's `kernel` is [H, W, C, O].
+    `expand` [M, O]. A dense slot's `kernel` is [H, W, C, O], a positionwise one's [C, O]; those of
+    transformers are `build.sequence`'s.
     """
     slots = template.by_name()
     found: dict[str, dict[str, tuple[int, ...]]] = {}
@@ -36,6 +37,10 @@ def shapes(template: templates.Template) -> dict[str, dict[str, tuple[int, ...]]
 def _roles(slot: templates.Slot, above: templates.Slot) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     view = slot.node.view
+    if slot.node.type in sequence.WEIGHTED:
+        return sequence.shapes(slot.node)
+    if shares(slot):
+        return {"bias": (slot.channels,)} if view.use_bias else {}
     if slot.kind in ("convolution", "depthwise") and slot.windows is not None:
         size = (slot.windows[0].size, slot.windows[1].size)
         shapes["kernel"] = (*size, above.channels, slot.channels)
@@ -48,6 +53,8 @@ def _roles(slot: templates.Slot, above: templates.Slot) -> dict[str, tuple[int, 
             shapes["expand"] = (slot.middle, slot.channels)
     elif slot.kind == "dense":
         shapes["kernel"] = (above.height, above.width, above.channels, slot.channels)
+    elif slot.kind == "positionwise":
+        shapes["kernel"] = (above.channels, slot.channels)
     elif slot.kind == "deconvolution":
         shapes["kernel"] = (*view.kernel, slot.channels, above.channels)
     if shapes and view.use_bias:
@@ -57,13 +64,28 @@ def _roles(slot: templates.Slot, above: templates.Slot) -> dict[str, tuple[int, 
     return shapes
 
 
+def shares(slot: templates.Slot) -> bool:
+    """Return whether a slot's kernel is an embedding's table."""
+    return slot.node.type == "InnerProduct" and slot.node.view.weights_of is not None
+
+
+def roles_of(slot: templates.Slot, parameters: Parameters) -> Arrays:
+    """Return a slot's parameters, an embedding's table among them where it uses one."""
+    own = parameters.get(slot.node.name, {})
+    if shares(slot):
+        return {**own, "kernel": parameters[slot.node.view.weights_of]["table"].T}
+    if slot.kind == "embedding" and slot.node.view.weights_of:
+        return {**own, "table": parameters[slot.node.view.weights_of]["table"]}
+    return own
+
+
 def total(template: templates.Template) -> int:
     """Return how many random numbers one child's parameters hold."""
     return sum(
         math.prod(shape)
         for roles in shapes(template).values()
         for role, shape in roles.items()
-        if role in templates.ROLES
+        if role in templates.PLACES
     )
 
 
@@ -84,7 +106,7 @@ def draw(template: templates.Template, key: jax.Array) -> Parameters:
     for name, roles in shapes(template).items():
         found[name] = {}
         for role, shape in roles.items():
-            if role in templates.ROLES:
+            if role in templates.PLACES:
                 size = math.prod(shape)
                 found[name][role] = numbers[start : start + size].reshape(shape)
                 start += size
@@ -97,8 +119,8 @@ def scaled(draws: Parameters, child: dict[str, Arrays]) -> Parameters:
     """Return a child's initial parameters: the draws at the scales of its own fan-ins."""
     return {
         name: {
-            role: values * child[name]["scales"][templates.ROLES.index(role)]
-            if role in templates.ROLES and "scales" in child[name]
+            role: values * child[name]["scales"][templates.PLACES[role]]
+            if role in templates.PLACES and "scales" in child[name]
             else values
             for role, values in roles.items()
         }

@@ -147,7 +147,11 @@ def weighted(
     mode: Mode,
 ) -> jax.Array:
     """Apply a slot's kernel and bias."""
+    if slot.kind == "positionwise":
+        return values @ roles["kernel"] + roles.get("bias", 0.0)
     if slot.kind == "dense":
+        if len(slot.node.inputs[0]) == 3:
+            values = layout.from_nhwc(values, mode.order)
         out = _dense(arrays, roles, values, above, mode.order)
     elif slot.kind == "deconvolution":
         view = slot.node.view

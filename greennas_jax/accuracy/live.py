@@ -1,7 +1,7 @@
 """What is live of a tensor in the template, and how a pass over the template is run.
 
 Everything dead in a tensor is zero. Images are [N, H, W, C] or [C, H, W, N], as the convolution
-method wants them; rows and columns are axes 1 and 2 in both.
+method wants them; rows and columns are axes 1 and 2 in both. Sequences are always [N, S, 1, D].
 
 Shapes: N images, H, W, C template sizes.
 """
@@ -16,7 +16,7 @@ from greennas_jax.accuracy import template as templates
 from greennas_jax.accuracy.initial import Arrays
 from greennas_jax.build import convolution, layout
 
-Observer = Callable[[templates.Slot, jax.Array, Arrays], None]
+Observer = Callable[[templates.Slot, jax.Array, jax.Array], None]
 
 
 class Mode(NamedTuple):
@@ -25,7 +25,7 @@ class Mode(NamedTuple):
     Attributes:
       training: Whether batch moments normalise and dropout drops.
       method: How convolutions are computed.
-      observe: Called with (slot, values in front of its activation, child arrays), if any.
+      observe: Called with (slot, values in front of an activation, 1 where they are live), if any.
     """
 
     training: bool
@@ -36,6 +36,11 @@ class Mode(NamedTuple):
     def order(self) -> layout.Layout:
         """The order of the axes of images."""
         return convolution.layout_of(self.method)
+
+
+def order_of(slot: templates.Slot, mode: Mode) -> layout.Layout:
+    """Return the order of the axes of a slot's output."""
+    return "NHWC" if slot.sequence else mode.order
 
 
 def position_mask(slot: templates.Slot, arrays: Arrays) -> jax.Array:

@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from greennas_jax.accuracy import sequence_slots
 from greennas_jax.accuracy import template as templates
-from greennas_jax.build import graph, operations
+from greennas_jax.build import graph, operations, sequence
 from greennas_jax.spec import variants
 from greennas_jax.spec.network import Layer, Network, SpecError
+
+WITH_KERNEL = ("convolution", "depthwise", "dense", "positionwise")
 
 Child = dict[str, dict[str, np.ndarray]]
 
@@ -97,7 +100,9 @@ def _absent(slot: templates.Slot, walk: _Walk) -> dict[str, Any]:
         walk.stands_for[name] = None
         walk.live[name] = Live(1, 1, np.zeros(slot.channels, bool))
     arrays: dict[str, Any] = {"present": np.bool_(False)}
-    if slot.kind in ("convolution", "depthwise", "dense"):
+    if slot.node.type in sequence.WEIGHTED:
+        arrays |= sequence_slots.arrays(slot.node, None)
+    elif slot.kind in WITH_KERNEL:
         input_channels = walk.slots[parents[0]].channels
         kernel = slot.levels[-1].kernel if slot.levels else (1, 1)
         variant = variants.Variant("given", kernel, 1)
@@ -122,7 +127,9 @@ def _present(slot: templates.Slot, given: Layer, walk: _Walk) -> dict[str, Any]:
     walk.stands_for[node.name] = node.name
     walk.live[node.name] = _live_output(slot, node, walk)
     arrays: dict[str, Any] = {"present": np.bool_(True)}
-    if slot.kind in ("convolution", "depthwise", "dense"):
+    if slot.node.type in sequence.WEIGHTED:
+        arrays |= sequence_slots.arrays(slot.node, node)
+    elif slot.kind in WITH_KERNEL:
         arrays |= _present_weights(slot, given, first, node, walk)
     return arrays
 
@@ -140,9 +147,15 @@ def _check_fixed(slot: templates.Slot, node: graph.Node) -> None:
     old, new = slot.node, node
     if old.activation != new.activation:
         raise _no_variant(node, f"activation {new.activation} instead of {old.activation}")
-    if slot.kind in ("convolution", "depthwise", "dense"):
+    if node.type in sequence.WEIGHTED:
+        _check_sequence(old, new)
+    elif slot.kind in WITH_KERNEL:
         if old.view.use_bias != new.view.use_bias:
             raise _no_variant(node, "its bias was added or removed")
+        if node.type == "InnerProduct" and old.view._replace(out_features=0) != new.view._replace(
+            out_features=0
+        ):
+            raise _no_variant(node, f"{new.view} instead of {old.view}")
         if node.type == "Convolution" and old.view.normalizer != new.view.normalizer:
             raise _no_variant(node, "its normaliser was changed")
     elif slot.kind == "global_pool":
@@ -152,17 +165,30 @@ def _check_fixed(slot: templates.Slot, node: graph.Node) -> None:
         raise _no_variant(node, f"{new.view} instead of {old.view}")
 
 
+def _check_sequence(given: graph.Node, node: graph.Node) -> None:
+    """Check that a layer of a transformer differs in what may be reduced alone."""
+    if sequence_slots.without_choices(given) != sequence_slots.without_choices(node):
+        raise _no_variant(node, f"{node.view} instead of {given.view}")
+    pairs = zip(sequence_slots.kept(given), sequence_slots.kept(node), strict=True)
+    if any(own > most for most, own in pairs):
+        raise _no_variant(node, f"{node.view} is larger than {given.view}")
+
+
 def _live_output(slot: templates.Slot, node: graph.Node, walk: _Walk) -> Live:
     """Return what is live of a present slot's output."""
-    shape = node.output if len(node.output) == 4 else (node.output[0], 1, 1, *node.output[1:])
-    rows, columns, count = shape[1:]
+    rows, columns, count = {
+        2: (1, 1, *node.output[1:]),
+        3: (*node.output[1:2], 1, *node.output[2:]),
+    }.get(len(node.output), node.output[1:])
     above = [walk.live[parent] for parent in slot.node.parents]
-    if slot.kind in ("convolution", "dense", "input", "deconvolution"):
+    if slot.kind in ("convolution", "dense", "positionwise", "input", "tokens", "deconvolution"):
         channels = np.arange(slot.channels) < count
     elif slot.kind == "concatenate":
         channels = np.concatenate([live.channels for live in above])
     elif slot.kind == "reshape":
         channels = _reshaped(slot, above[0], walk.slots[slot.node.parents[0]])
+    elif slot.kind == "embedding":
+        channels = np.ones(slot.channels, bool)
     elif slot.kind == "head" and slot.channels != above[0].channels.size:
         channels = np.ones(slot.channels, bool)
     else:
@@ -174,7 +200,7 @@ def _live_output(slot: templates.Slot, node: graph.Node, walk: _Walk) -> Live:
     if channels.sum() != count or rows > slot.height or columns > slot.width:
         raise _no_variant(
             node,
-            f"output {list(shape[1:])} does not fit the template's "
+            f"output {list(node.output[1:])} does not fit the template's "
             f"{[slot.height, slot.width, slot.channels]}",
         )
     return Live(rows, columns, channels)
@@ -183,6 +209,8 @@ def _live_output(slot: templates.Slot, node: graph.Node, walk: _Walk) -> Live:
 def _reshaped(slot: templates.Slot, live: Live, above: templates.Slot) -> np.ndarray:
     mask = np.zeros((above.height, above.width, above.channels), bool)
     mask[: live.rows, : live.columns] = live.channels
+    if slot.sequence and slot.channels == above.channels and live.rows == above.height:
+        return live.channels
     if slot.height * slot.width > 1 and not mask.all():
         raise _no_variant(slot.node, "a Reshape to several positions needs its input unchanged")
     if mask.size == slot.channels:
@@ -197,7 +225,7 @@ def _present_weights(
     above = walk.live[slot.node.parents[0]]
     groups = node.view.groups if node.type == "Convolution" else 1
     window = ((0, 1), (0, 1))
-    if slot.kind == "dense":
+    if slot.kind in ("dense", "positionwise"):
         if node.type == "Convolution" and variant.operation == "given":
             if node.output[1:3] != (1, 1) or variant.kernel != (above.rows, above.columns):
                 raise _no_variant(node, "its kernel does not cover its input")
@@ -254,9 +282,10 @@ def _weights(
     """Return the arrays of a slot with a kernel."""
     inputs = int(input_channels.sum())
     area = math.prod(variant.kernel)
-    if slot.kind == "dense":
+    if slot.kind in ("dense", "positionwise"):
         pooled = variant.operation == "pooled"
-        positions = 1 if pooled or above is None else above.rows * above.columns
+        single = pooled or above is None or slot.kind == "positionwise"
+        positions = 1 if single else above.rows * above.columns
         scale = operations.initial_scale(positions * inputs, slot.gain)
         return {"pooled": np.bool_(pooled), "scales": np.asarray([scale], np.float32)}
     level = [one.kernel for one in slot.levels].index(variant.kernel)

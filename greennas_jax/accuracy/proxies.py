@@ -15,13 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from greennas_jax.accuracy import children, forward, initial, kernels, live, masks, oracle
+from greennas_jax.accuracy import children, forward, initial, live, masks, oracle, synflow
 from greennas_jax.accuracy import template as templates
 from greennas_jax.build import convolution
 from greennas_jax.spec.network import Network
 
-# Weight factors of a composed kernel, by branch: each is a layer of its own to SynFlow.
-FACTORS = {"given": 1, "grouped": 1, "separable": 2, "bottleneck": 3}
+# Kinds of slots whose outputs are compared where a network has no activation.
+MIXING = ("convolution", "dense", "positionwise", "attention", "feed_forward")
 METHOD: convolution.Method = "lax"
 
 
@@ -118,6 +118,12 @@ def relative_score(found: Scores, given: Scores) -> float:
     return 1.0 - worst if np.isfinite(worst) else float("-inf")
 
 
+def _activated(slot: templates.Slot) -> bool:
+    """Return whether a slot has an activation, behind itself or inside."""
+    inside = slot.kind == "feed_forward" and slot.node.view.activation
+    return bool(slot.node.activation or inside)
+
+
 def naswot(
     template: templates.Template,
     child: dict[str, initial.Arrays],
@@ -127,24 +133,24 @@ def naswot(
     """Return log det of the kernel of activation codes: float32.
 
     Entry (i, j) counts the units that are active for both or for neither of images i and j (Mellor
-    et al. 2021, section 3). Units are those in front of an activation; where the text has none, all
-    outputs of weighted layers. One is added to the diagonal, which a pair of equal codes would
-    make singular.
+    et al. 2021, section 3). Units are those in front of an activation, inside of feed-forward
+    layers too; where the text has none, all outputs of weighted layers. Behind a smooth rectifier
+    (GELU, SiLU) the sign still tells what is let through. One is added to the diagonal, which a
+    pair of equal codes would make singular.
 
     Args:
       template: The plan.
       child: Arrays of one variant.
       parameters: Its initial parameters.
-      images: float32 [N, H, W, C].
+      images: float32 [N, H, W, C] or [N, S, D], or int32 token numbers [N, S].
     """
-    activated = any(slot.node.activation for slot in template.slots)
+    activated = any(_activated(slot) for slot in template.slots)
     agreements: list[jax.Array] = []
 
-    def observe(slot: templates.Slot, values: jax.Array, arrays: initial.Arrays) -> None:
-        counted = slot.node.activation if activated else slot.kind in ("convolution", "dense")
+    def observe(slot: templates.Slot, values: jax.Array, counts: jax.Array) -> None:
+        counted = _activated(slot) if activated else slot.kind in MIXING
         if not counted or slot.node.name == template.logits:
             return
-        counts = live.live_mask(slot, arrays, "NHWC") * arrays["present"]
         weight = jnp.broadcast_to(counts, values.shape[1:]).reshape(-1)
         codes = (values > 0).astype(jnp.float32).reshape(values.shape[0], -1)
         agreements.append((codes * weight) @ codes.T + ((1 - codes) * weight) @ (1 - codes).T)
@@ -155,97 +161,12 @@ def naswot(
     return jnp.linalg.slogdet(total)[1]
 
 
-def _flow(
-    template: templates.Template,
-    child: dict[str, initial.Arrays],
-    parameters: initial.Parameters,
-    strength: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """Return the flow of an all-ones image through absolute weights, as (value, log scale).
-
-    Args:
-      template: The plan.
-      child: Arrays of one variant.
-      parameters: Absolute weights; biases are left out.
-      strength: Multiplies every weight factor; its derivative at 1 counts each factor's saliency.
-    """
-    slots = template.by_name()
-    mode = live.Mode(False, METHOD)
-    values: dict[str, jax.Array] = {}
-    scales: dict[str, jax.Array] = {}
-    for slot in template.slots:
-        name, node = slot.node.name, slot.node
-        if slot.kind == "input":
-            values[name] = jnp.ones((1, slot.height, slot.width, slot.channels))
-            scales[name] = jnp.float32(0)
-            continue
-        arrays, above = child[name], child[node.parents[0]]
-        scale = jnp.stack([scales[parent] for parent in node.parents]).max()
-        inputs = [values[p] * jnp.exp(scales[p] - scale) for p in node.parents]
-        out = _flow_through(slot, arrays, parameters.get(name, {}), inputs, above, mode, strength)
-        out = forward.settled(slots, slot, arrays, inputs, out, mode.order)
-        largest = jax.lax.stop_gradient(out.max())
-        # A dead branch carries nothing; its scale must not reach what it is added to.
-        alive = largest > 0
-        values[name] = out / jnp.where(alive, largest, 1.0)
-        scales[name] = jnp.where(alive, scale + jnp.log(largest), -jnp.inf)
-        scales[name] = jnp.maximum(scales[name], -1e30)
-        if name == template.logits:
-            break
-    return values[template.logits].sum(), scales[template.logits]
-
-
-def _flow_through(
-    slot: templates.Slot,
-    arrays: initial.Arrays,
-    roles: initial.Arrays,
-    inputs: list[jax.Array],
-    above: initial.Arrays,
-    mode: live.Mode,
-    strength: jax.Array,
-) -> jax.Array:
-    """Apply one slot without bias, activation or normalisation."""
-    if slot.kind in ("dropout", "activation", "response"):
-        return inputs[0]
-    if slot.kind == "head":
-        return forward.plain(slot, inputs, above, mode)
-    if not roles:
-        return forward.plain(slot, inputs, above, mode)
-    linear = {role: values for role, values in roles.items() if role != "bias"}
-    out = kernels.weighted(slot, arrays, linear, inputs[0], above, mode)
-    if slot.kind == "convolution":
-        counts = jnp.asarray([FACTORS[branch] for branch in templates.BRANCHES], jnp.float32)
-        out = out * strength ** counts[arrays["branch"]]
-    elif slot.kind != "normalization":
-        out = out * strength
-    return out * strength if templates.normalizes(slot) else out
-
-
-def log_synflow(
-    template: templates.Template,
-    child: dict[str, initial.Arrays],
-    parameters: initial.Parameters,
-) -> jax.Array:
-    """Return the logarithm of SynFlow's sum of saliencies: float32.
-
-    R = 1^T prod |W_l| 1, and a layer's saliencies sum to the derivative of R with respect to a
-    multiplier of its weights (Tanaka et al. 2020, equation 2). One forward-mode derivative with all
-    multipliers alike gives their sum. Activations are the identity on what is positive (as ReLU
-    is); batch normalisation is its scale alone. Every tensor is rescaled by its maximum, whose
-    logarithm is kept, so that no depth overflows.
-
-    Args:
-      template: The plan.
-      child: Arrays of one variant.
-      parameters: Its initial parameters.
-    """
-    absolute = jax.tree.map(jnp.abs, parameters)
-
-    def flow(strength: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return _flow(template, child, absolute, strength)
-
-    (_, scale), (saliency, _) = jax.jvp(flow, (jnp.float32(1),), (jnp.float32(1),))
-    return jnp.log(saliency) + scale
+def _random_inputs(vocabulary: int, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Return standard normal images, or token numbers that are all alike probable."""
+    rng = np.random.default_rng(seed)
+    if vocabulary:
+        return rng.integers(0, vocabulary, shape).astype(np.int32)
+    return rng.standard_normal(shape, np.float32)
 
 
 def make(
@@ -261,7 +182,8 @@ def make(
 
     Args:
       given: The network whose variants will be scored.
-      images: float32 [N, H, W, C] in the network's input shape; by default standard normal.
+      images: float32 [N, H, W, C] in the network's input shape, or int32 token numbers [N, S]; by
+        default standard normal, or random tokens.
       batch_size: Random images where none are given.
       seed: Decides the random images.
       freedom: What variants may do that makes the template larger.
@@ -273,8 +195,7 @@ def make(
     template = templates.make(given, freedom)
     shape = children.input_shape(given)
     if images is None:
-        rng = np.random.default_rng(seed)
-        images = rng.standard_normal((batch_size, *shape), np.float32)
+        images = _random_inputs(children.vocabulary(given), (batch_size, *shape), seed)
     if images.shape[1:] != shape or len(images) < 2:
         raise ValueError(f"images {list(images.shape)}: two or more of {list(shape)} are needed")
 
@@ -283,7 +204,7 @@ def make(
     # Apart: compiled together, weights are scaled again inside everything that reads them.
     scaled = jax.jit(initial.scaled)
     codes = jax.jit(lambda child, weights, images: naswot(template, child, weights, images))
-    flow = jax.jit(lambda child, weights: log_synflow(template, child, weights))
+    flow = jax.jit(lambda child, weights: synflow.log_synflow(template, child, weights))
 
     def scores(child: Any, draws: initial.Parameters) -> Scores:
         weights = scaled(draws, child)

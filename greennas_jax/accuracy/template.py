@@ -1,15 +1,16 @@
 """The masked template: one static plan that holds every variant of a given network.
 
 Every tensor of the plan is [N, H, W, C] with the largest sizes that any variant needs (features
-are [N, 1, 1, C]); what a variant does not use is zero. Sizes vary only below convolutions whose
-outputs grow when their kernel shrinks (VALID and list padding), so all possible sizes of each
-tensor are known from the given network alone.
+are [N, 1, 1, C], sequences [N, S, 1, D]); what a variant does not use is zero. Sizes vary only
+below convolutions whose outputs grow when their kernel shrinks (VALID and list padding), so all
+possible sizes of each tensor are known from the given network alone.
 """
 
 import math
 from typing import Any, NamedTuple
 
-from greennas_jax.build import graph
+from greennas_jax.accuracy import sequence_slots
+from greennas_jax.build import graph, sequence
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec import variants
 from greennas_jax.spec.network import Layer, Network, SpecError
@@ -32,14 +33,20 @@ KINDS = {
     "Sigmoid": "head",
     "UpSampling2D": "upsample",
     "Deconvolution": "deconvolution",
+    "Activation": "activation",
+    **sequence_slots.KINDS,
 }
 # Parameters that are drawn at random, in the order of a child's `scales`.
 ROLES = ("kernel", "depthwise", "reduce", "spatial", "expand")
+# The place of every random role in the `scales` of its kind.
+PLACES = {
+    role: place for roles in (ROLES, *sequence.RANDOM.values()) for place, role in enumerate(roles)
+}
 # How a convolution's kernel is composed, in the order of a child's `branch`.
 BRANCHES = ("given", "grouped", "separable", "bottleneck")
 
 # Kinds that a variant may leave out, their readers then reading what they read.
-SKIPPABLE = ("convolution", "depthwise", "dense")
+SKIPPABLE = ("convolution", "depthwise", "dense", "positionwise")
 
 
 class Window(NamedTuple):
@@ -81,7 +88,8 @@ class Slot(NamedTuple):
 
     Attributes:
       node: The given layer.
-      kind: One of KINDS' values, "depthwise" or "global_pool".
+      kind: One of KINDS' values, "depthwise", "global_pool", "positionwise" (an inner product at
+        every place of a sequence) or "tokens" (an input of token numbers).
       rows: All heights that its output may have, ascending; the last is the template's.
       columns: All widths, likewise.
       channels: Channels of its output.
@@ -112,6 +120,11 @@ class Slot(NamedTuple):
     def width(self) -> int:
         """Width of the output in the template."""
         return self.columns[-1]
+
+    @property
+    def sequence(self) -> bool:
+        """Whether the output is a sequence, [N, S, 1, D] whichever the order of images' axes."""
+        return len(self.node.output) == 3
 
     @property
     def ragged(self) -> bool:
@@ -274,13 +287,32 @@ def _reshape(node: graph.Node, above: Slot) -> Slot:
     total = above.height * above.width * above.channels
     if len(shape) == 2:
         return Slot(node, "reshape", (1,), (1,), total)
+    if len(shape) == 3 and not above.ragged:
+        return _whole(node, "reshape")
     if len(shape) != 4 or above.ragged:
         kind = FixedSizeError if above.ragged else SpecError
         raise kind(
             f"layer '{node.name}': Reshape to {list(shape)} cannot be part of a masked template; "
-            "flattening, or a reshape to NHWC of a fixed size, can"
+            "flattening, or a reshape to NHWC or a sequence of a fixed size, can"
         )
     return Slot(node, "reshape", (shape[1],), (shape[2],), shape[3])
+
+
+def _whole(node: graph.Node, kind: str, gain: float = 1.0) -> Slot:
+    """Return the slot of a layer whose output, a sequence or features, has one size."""
+    shape = node.output[1:]
+    length = shape[0] if len(shape) == 2 else 1
+    return Slot(node, kind, (length,), (1,), shape[-1], gain=gain)
+
+
+def _input(node: graph.Node, tokens: bool) -> Slot:
+    if tokens:
+        return _whole(node, "tokens")
+    if len(node.output) in (2, 3):
+        return _whole(node, "input")
+    if len(node.output) != 4:
+        raise SpecError(f"layer '{node.name}': input {list(node.output)} is not NHWC")
+    return Slot(node, "input", (node.output[1],), (node.output[2],), node.output[3])
 
 
 def _slot(
@@ -291,18 +323,15 @@ def _slot(
     gain: float,
     freedom: Freedom,
 ) -> Slot:
-    if node.type == "Input":
-        shape = (*node.output[:1], 1, 1, *node.output[1:]) if len(node.output) == 2 else node.output
-        if len(shape) != 4:
-            raise SpecError(f"layer '{node.name}': input {list(shape)} is not NHWC")
-        return Slot(node, "input", (shape[1],), (shape[2],), shape[3])
     first = above[0]
     kind = KINDS[node.type]
     match kind:
         case "convolution":
             return _convolution(node, layer, first, gain, freedom)
         case "dense":
-            return Slot(node, kind, (1,), (1,), node.view.out_features, gain=gain)
+            return _whole(node, "positionwise" if node.view.per_position else kind, gain)
+        case _ if kind in sequence_slots.KINDS.values():
+            return _whole(node, kind)
         case "pool" if covers_input(node):
             return Slot(node, "global_pool", (1,), (1,), first.channels)
         case "pool":
@@ -312,6 +341,8 @@ def _slot(
             return _joined(node, above, ancestors)
         case "reshape":
             return _reshape(node, first)
+        case "head" if len(node.output) == 3:
+            return _whole(node, kind)
         case "head":
             channels = first.channels if node.type == "Softmax" else 1
             return Slot(node, kind, (1,), (1,), channels)
@@ -350,7 +381,12 @@ def _make(network: Network, freedom: Freedom) -> Template:
     gains = graph.initial_gains(nodes)
     slots: dict[str, Slot] = {}
     ancestors: dict[str, set[str]] = {}
+    tokens = graph.vocabulary(nodes) > 0
     for node in nodes:
+        if node.type == "Input":
+            ancestors[node.name] = {node.name}
+            slots[node.name] = _input(node, tokens)
+            continue
         above = [slots[parent] for parent in node.parents]
         ancestors[node.name] = {node.name}.union(*(ancestors[p] for p in node.parents))
         slots[node.name] = _slot(
@@ -360,8 +396,12 @@ def _make(network: Network, freedom: Freedom) -> Template:
 
 
 def can_pass(slot: Slot, above: Slot) -> bool:
-    """Return whether a slot's input fits into its output, so that a variant may leave it out."""
-    if slot.kind not in SKIPPABLE or slot.channels != above.channels:
+    """Return whether a slot's input fits into its output, so that a variant may leave it out.
+
+    A normalisation behind a sum may be left out with the sum.
+    """
+    behind_sum = slot.kind == "layer_norm" and above.shortcut >= 0
+    if not (slot.kind in SKIPPABLE or behind_sum) or slot.channels != above.channels:
         return False
     return set(above.rows) <= set(slot.rows) and set(above.columns) <= set(slot.columns)
 

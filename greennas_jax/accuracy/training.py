@@ -14,6 +14,14 @@ import optax
 
 from greennas_jax.accuracy import forward, initial, live
 from greennas_jax.accuracy import template as templates
+from greennas_jax.spec.network import Network
+
+# What a recipe that leaves them open trains with: without and with attention, whose gradients
+# are steeper early and whose networks know less beforehand.
+EPOCHS = (8, 24)
+LEARNING_RATES = (1e-2, 3e-3)
+# A verdict's training, if left open, is as long as so many of a search.
+FINAL_PASSES = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,9 +32,9 @@ class Recipe:
     (Pascanu et al. 2013), labels smoothed (Szegedy et al. 2016), images shifted at random.
 
     Attributes:
-      epochs: Passes over the training images.
+      epochs: Passes over the training images; None for 8, and 24 where the network attends.
       batch_size: Images per step.
-      learning_rate: Largest learning rate.
+      learning_rate: Largest learning rate; None for 0.01, and 0.003 where the network attends.
       warmup: Share of the steps in which the learning rate rises.
       clipping: Largest global norm of a gradient.
       label_smoothing: Share of a label that is spread over all classes.
@@ -39,9 +47,9 @@ class Recipe:
       margins: How far (fraction of 1) below the given network's mean a child is stopped there.
     """
 
-    epochs: int = 8
+    epochs: int | None = None
     batch_size: int = 16
-    learning_rate: float = 1e-2
+    learning_rate: float | None = None
     warmup: float = 0.1
     clipping: float = 1.0
     label_smoothing: float = 0.1
@@ -52,9 +60,9 @@ class Recipe:
     margins: tuple[float, ...] = (0.08, 0.05, 0.03)
 
     def __post_init__(self):
-        if self.epochs < 1 or self.batch_size < 1:
+        if self.batch_size < 1 or (self.epochs is not None and self.epochs < 1):
             raise ValueError(f"epochs {self.epochs}, batch_size {self.batch_size}; both from 1")
-        if not 0 < self.learning_rate < math.inf:
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate is {self.learning_rate}; a number above 0 is needed")
         if not 0 < self.clipping <= math.inf:
             raise ValueError(f"clipping is {self.clipping}; a number above 0 is needed")
@@ -69,14 +77,39 @@ class Recipe:
             raise ValueError(f"checks {self.checks}: each must be between 0 and 1")
 
 
+def settled(recipe: Recipe, network: Network, passes: int = 1) -> Recipe:
+    """Return a recipe with nothing left open.
+
+    Args:
+      recipe: The recipe.
+      network: The given network, which decides for all that are compared with it.
+      passes: How many times as long as in a search a training is whose epochs are left open.
+    """
+    attends = any(layer.type == "MultiHeadAttention" for layer in network.layers)
+    return dataclasses.replace(
+        recipe,
+        epochs=passes * EPOCHS[attends] if recipe.epochs is None else recipe.epochs,
+        learning_rate=LEARNING_RATES[attends]
+        if recipe.learning_rate is None
+        else recipe.learning_rate,
+    )
+
+
+def _stated(value: Any, name: str) -> Any:
+    """Return a value of a recipe that must not be left open any more."""
+    if value is None:
+        raise ValueError(f"{name} is left open; `settled` gives it a value")
+    return value
+
+
 Array = Any  # numpy.ndarray on the host, jax.Array on devices
 
 
 class Images(NamedTuple):
-    """Images, and which of them are trained on and which held out.
+    """Images or sequences, and which of them are trained on and which held out.
 
     Attributes:
-      images: float32 [K, ...].
+      images: float32 [K, ...], or int32 token numbers [K, S].
       labels: int32 [K].
       train: int32 [N], indices.
       held: int32 [V], indices.
@@ -139,20 +172,19 @@ def steps_per_epoch(recipe: Recipe, images: int) -> int:
 
 def check_steps(recipe: Recipe, images: int) -> tuple[int, ...]:
     """Return the steps after which a child is evaluated, ascending; the last is the end."""
-    total = recipe.epochs * steps_per_epoch(recipe, images)
+    total = _stated(recipe.epochs, "epochs") * steps_per_epoch(recipe, images)
     return (*(max(1, round(share * total)) for share in recipe.checks), total)
 
 
 def optimizer(recipe: Recipe, images: int) -> optax.GradientTransformation:
     """Return clipping and Adam with the recipe's schedule for a number of training images."""
-    total = recipe.epochs * steps_per_epoch(recipe, images)
+    total = check_steps(recipe, images)[-1]
     rising = max(1, round(recipe.warmup * total))
+    highest = _stated(recipe.learning_rate, "learning_rate")
     schedule = optax.join_schedules(
         [
-            optax.linear_schedule(
-                recipe.learning_rate / rising, recipe.learning_rate, max(rising - 1, 1)
-            ),
-            optax.linear_schedule(recipe.learning_rate, 0.0, max(total - rising, 1)),
+            optax.linear_schedule(highest / rising, highest, max(rising - 1, 1)),
+            optax.linear_schedule(highest, 0.0, max(total - rising, 1)),
         ],
         [rising],
     )
@@ -171,16 +203,18 @@ def batches(recipe: Recipe, images: int, key: jax.Array) -> jax.Array:
         order = jax.random.permutation(jax.random.fold_in(key, index), images)
         return order[: steps * size].reshape(steps, size)
 
-    return jax.vmap(epoch)(jnp.arange(recipe.epochs)).reshape(-1, size)
+    epochs = jnp.arange(_stated(recipe.epochs, "epochs"))
+    return jax.vmap(epoch)(epochs).reshape(-1, size)
 
 
 def shifted(images: jax.Array, share: float, key: jax.Array) -> jax.Array:
     """Return images [B, H, W, C], each moved by a random whole number of pixels each way.
 
-    Pixels at the edge are repeated. Inputs that are not images stay as they are.
+    Pixels at the edge are repeated. Inputs that are not images stay as they are: a token or a
+    feature in another place means something else.
 
     Args:
-      images: float32 [B, H, W, C], or features [B, F].
+      images: float32 [B, H, W, C], or anything of another rank.
       share: Largest shift as a share of height and width, rounded down to pixels.
       key: Typed random key.
     """

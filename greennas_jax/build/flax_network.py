@@ -4,17 +4,18 @@ The module is a pytree of parameters and the first argument of pure functions. B
 are a dictionary threaded through by the caller; dropout takes an explicit key. A final Softmax or
 Sigmoid is left out: logits are its input, averaged over positions where there are several.
 
-Shapes: N images, H height, W width, C channels.
+Shapes: N images or sequences, H height, W width, C channels, S places, D width of a sequence.
+Sequences are [N, S, D], whichever the order of images' axes.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from greennas_jax.build import convolution, graph, layout, operations, pooling
+from greennas_jax.build import convolution, graph, layout, operations, pooling, sequence
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Network
 
@@ -68,14 +69,14 @@ class Linear(nnx.Module):
 
     def __init__(
         self,
-        kernel: jax.Array,
+        kernel: jax.Array | None,
         outputs: int,
         *,
         use_bias: bool,
         normalize: bool,
     ):
-        """Take the kernel; biases are zero."""
-        self.kernel = nnx.Param(kernel)
+        """Take the kernel, None where an embedding's table is one; biases are zero."""
+        self.kernel = None if kernel is None else nnx.Param(kernel)
         self.bias = nnx.Param(jnp.zeros(outputs)) if use_bias else None
         self.normalization = Normalization(outputs) if normalize else None
 
@@ -87,6 +88,11 @@ class Linear(nnx.Module):
         return values + (layout.of_channels(bias, order) if values.ndim == 4 else bias)
 
 
+Module = Linear | Normalization | sequence.Parameters
+# Types of nodes that have a module.
+OWNERS = (*graph.WEIGHTED, *sequence.WEIGHTED, "BatchNorm")
+
+
 def _kernel_shape(node: graph.Node) -> tuple[tuple[int, ...], int]:
     """Return the shape of a weighted node's kernel, and its fan-in."""
     view, channels = node.view, node.inputs[0][-1]
@@ -96,36 +102,54 @@ def _kernel_shape(node: graph.Node) -> tuple[tuple[int, ...], int]:
     if node.type == "Deconvolution":
         shape = (*view.kernel, view.out_channels, channels)
         return shape, math.prod(view.kernel) * channels
-    fan_in = math.prod(node.inputs[0][1:])
+    fan_in = channels if view.per_position else math.prod(node.inputs[0][1:])
     return (fan_in, view.out_features), fan_in
 
 
-def _modules(nodes: tuple[graph.Node, ...], key: jax.Array) -> list[Linear | Normalization]:
+def _shares(node: graph.Node) -> bool:
+    """Return whether a node's kernel is an embedding's table."""
+    return node.type == "InnerProduct" and node.view.weights_of is not None
+
+
+def _random_numbers(node: graph.Node) -> int:
+    """Return how many random numbers a node's parameters need."""
+    if node.type in sequence.WEIGHTED:
+        return sequence.size(node)
+    if node.type not in graph.WEIGHTED or _shares(node):
+        return 0
+    return math.prod(_kernel_shape(node)[0])
+
+
+def _module(node: graph.Node, numbers: jax.Array, gain: float) -> Module:
+    """Return the module of a node with parameters from standard normal numbers."""
+    if node.type == "BatchNorm":
+        return Normalization(node.output[-1])
+    if node.type in sequence.WEIGHTED:
+        return sequence.Parameters(sequence.drawn(node, numbers))
+    kernel = None
+    if not _shares(node):
+        shape, fan_in = _kernel_shape(node)
+        kernel = operations.initial_scale(fan_in, gain) * numbers.reshape(shape)
+    return Linear(
+        kernel,
+        node.output[-1],
+        use_bias=node.view.use_bias,
+        normalize=node.type == "Convolution" and node.view.normalizer is not None,
+    )
+
+
+def _modules(nodes: tuple[graph.Node, ...], key: jax.Array) -> list[Module]:
     """Return a module for each node with parameters; kernels have variance gain / fan-in."""
     gains = graph.initial_gains(nodes)
-    shapes = {node.name: _kernel_shape(node) for node in nodes if node.type in graph.WEIGHTED}
+    sizes = [_random_numbers(node) for node in nodes]
     # One draw for all: compiling a generator for each kernel costs more than running it.
-    numbers = jax.random.normal(key, (sum(math.prod(shape) for shape, _ in shapes.values()),))
+    numbers = jax.random.normal(key, (sum(sizes),))
     start = 0
     modules = []
-    for node in nodes:
-        if node.type == "BatchNorm":
-            modules.append(Normalization(node.output[-1]))
-        if node.name not in shapes:
-            continue
-        shape, fan_in = shapes[node.name]
-        end = start + math.prod(shape)
-        scale = operations.initial_scale(fan_in, gains[node.name])
-        normalize = node.type == "Convolution" and node.view.normalizer is not None
-        modules.append(
-            Linear(
-                scale * numbers[start:end].reshape(shape),
-                node.output[-1],
-                use_bias=node.view.use_bias,
-                normalize=normalize,
-            )
-        )
-        start = end
+    for node, size in zip(nodes, sizes, strict=True):
+        if node.type in OWNERS:
+            modules.append(_module(node, numbers[start : start + size], gains[node.name]))
+        start += size
     return modules
 
 
@@ -146,9 +170,9 @@ class FlaxNetwork(nnx.Module):
         self.method: _Method = convolution
         self.modules = nnx.List(_modules(self.nodes, key))
 
-    def named_modules(self) -> dict[str, Linear | Normalization]:
+    def named_modules(self) -> dict[str, Module]:
         """Return the modules by the names of their layers."""
-        owners = [n.name for n in self.nodes if n.type in (*graph.WEIGHTED, "BatchNorm")]
+        owners = [node.name for node in self.nodes if node.type in OWNERS]
         return dict(zip(owners, self.modules, strict=True))
 
     def __call__(
@@ -163,6 +187,10 @@ class FlaxNetwork(nnx.Module):
             inputs = [values[parent] for parent in node.parents]
             if node.type == "Input":
                 out = layout.from_nhwc(images, order) if images.ndim == 4 else images
+            elif node.type in sequence.WEIGHTED:
+                out = sequence.apply(node, _roles(node, modules), inputs)
+            elif _shares(node):
+                out = _shared_product(node, modules, inputs[0], order)
             elif node.name in modules:
                 out = _weighted(
                     node, modules[node.name], inputs[0], statistics, training, self.method
@@ -181,9 +209,28 @@ class FlaxNetwork(nnx.Module):
         return _average_positions(values[self.logits], order), statistics
 
 
+def _roles(node: graph.Node, modules: dict[str, Module]) -> dict[str, jax.Array]:
+    """Return the parameters of a layer of a transformer, another one's table among them."""
+    own: Any = modules[node.name]
+    roles = own.roles()
+    if node.type == "Embedding" and node.view.weights_of:
+        owner: Any = modules[node.view.weights_of]
+        roles["table"] = owner.table[...]
+    return roles
+
+
+def _shared_product(
+    node: graph.Node, modules: dict[str, Module], values: jax.Array, order: layout.Layout
+) -> jax.Array:
+    """Multiply with an embedding's table, whose rows are the outputs."""
+    owner: Any = modules[node.view.weights_of]
+    own: Any = modules[node.name]
+    return own.add_bias(values @ owner.table[...].T, order)
+
+
 def _weighted(
     node: graph.Node,
-    module: Linear | Normalization,
+    module: Module,
     values: jax.Array,
     statistics: Statistics,
     training: bool,
@@ -192,7 +239,7 @@ def _weighted(
     """Apply a layer with parameters, without its activation; statistics are updated in place."""
     order = convolution.layout_of(method)
     normalization = module
-    if isinstance(module, Linear):
+    if isinstance(module, Linear) and module.kernel is not None:
         values = module.add_bias(_product(node, module.kernel[...], values, method), order)
         normalization = module.normalization
     if isinstance(normalization, Normalization):
@@ -206,6 +253,8 @@ def _product(
     node: graph.Node, kernel: jax.Array, values: jax.Array, method: convolution.Method
 ) -> jax.Array:
     view = node.view
+    if node.type == "InnerProduct" and view.per_position:
+        return values @ kernel
     if node.type == "InnerProduct":
         return _features(values, convolution.layout_of(method)) @ kernel
     if node.type == "Convolution":
@@ -268,6 +317,10 @@ def _weightless(node: graph.Node, inputs: list[jax.Array], method: convolution.M
             return sum(inputs[1:], start=first)
         case "Reshape":
             return _reshape(first, node.output, order)
+        case "SequencePool":
+            return sequence.pool(node.view, first)
+        case "Softmax" if first.ndim == 3 and len(node.output) == 3:
+            return jax.nn.softmax(first, axis=-1)
         case "Softmax":
             return jax.nn.softmax(_average_positions(first, order), axis=-1)
         case "Sigmoid":
@@ -287,7 +340,8 @@ def build(
 
     Args:
       network: A network with one input.
-      key: Typed random key; kernels are normal with variance gain / fan in (He et al. 2015).
+      key: Typed random key; kernels are normal with variance gain / fan in (He et al. 2015), the
+        tables of embeddings with a deviation of 0.02.
       convolution: "lax" (XLA's own) or "im2col" (for compiled loops on a CPU).
 
     Raises:
@@ -301,7 +355,7 @@ def initial_statistics(module: FlaxNetwork) -> Statistics:
     found = {}
     for name, part in module.named_modules().items():
         normalization = part.normalization if isinstance(part, Linear) else part
-        if normalization is not None:
+        if isinstance(normalization, Normalization):
             channels = normalization.scale[...].shape[0]
             found[name] = Moments(jnp.zeros(channels), jnp.ones(channels))
     return found
@@ -320,7 +374,8 @@ def apply(
     Args:
       module: From `build`.
       statistics: From `initial_statistics` or the last step.
-      images: float32 [N, H, W, C]; any batch size.
+      images: float32 [N, H, W, C], [N, F] or [N, S, D], or int32 token numbers [N, S]; any batch
+        size.
       training: Whether batch moments normalise and dropout drops.
       key: Typed random key, needed for dropout in training.
 

@@ -1,9 +1,11 @@
 """A network as static, hashable nodes with resolved shapes: what an executable form walks."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from greennas_jax.build import operations
 from greennas_jax.spec import layers as layer_views
+from greennas_jax.spec import sequence_layers, sequence_shapes
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Layer, Network, SpecError, sinks
 
@@ -34,7 +36,7 @@ class Node(NamedTuple):
       view: The typed view of its attributes, where its type has one.
       inputs: Shapes it reads; the batch is the spec's.
       output: Shape it writes.
-      activation: Its own activation, or None.
+      activation: What is applied to its output, or None; a FeedForward's own is inside of it.
     """
 
     name: str
@@ -73,6 +75,13 @@ def _check(layer: Layer, shapes: shape_rules.Shapes) -> None:
             f"layer '{layer.name}': 'num_classes' is {shapes.output[-1]}, but its input has "
             f"{shapes.inputs[0][-1]} features; the two must agree to be executed"
         )
+    if layer.type == "InnerProduct" and len(shapes.inputs[0]) != 2:
+        view = layer_views.inner_product(layer)
+        if view.weights_of and not view.per_position:
+            raise SpecError(
+                f"layer '{layer.name}': with 'weights_of' and an input {list(shapes.inputs[0])} "
+                "'per_position' must be true"
+            )
 
 
 def _view(layer: Layer, shapes: shape_rules.Shapes) -> Any:
@@ -94,6 +103,23 @@ def _view(layer: Layer, shapes: shape_rules.Shapes) -> Any:
         case "Concatenate":
             return layer.attributes.get("dim", len(shapes.output) - 1)
         case _:
+            return _sequence_view(layer, shapes)
+
+
+def _sequence_view(layer: Layer, shapes: shape_rules.Shapes) -> Any:
+    match layer.type:
+        case "Embedding":
+            return sequence_layers.embedding(layer)
+        case "LayerNorm":
+            return sequence_layers.layer_norm(layer)
+        case "MultiHeadAttention":
+            width = sequence_shapes.head_width(layer, shapes.output[-1])
+            return sequence_layers.attention(layer)._replace(head_width=width)
+        case "FeedForward":
+            return sequence_layers.feed_forward(layer)
+        case "SequencePool":
+            return sequence_layers.pooling_method(layer)
+        case _:
             return None
 
 
@@ -109,6 +135,7 @@ def nodes(network: Network) -> tuple[Node, ...]:
         layer = layers[name]
         _check(layer, shapes)
         default = "relu" if layer.type == "ReLU" else None
+        inner = layer.type == "FeedForward"
         found.append(
             Node(
                 name,
@@ -117,12 +144,39 @@ def nodes(network: Network) -> tuple[Node, ...]:
                 _view(layer, shapes),
                 shapes.inputs,
                 shapes.output,
-                layer_views.activation(layer, default),
+                None if inner else layer_views.activation(layer, default),
             )
         )
+    _check_tokens(network, found)
     if sum(node.type == "Input" for node in found) != 1:
         raise SpecError(f"network '{network.name}' has several inputs; one can be executed")
     return tuple(found)
+
+
+def _check_tokens(network: Network, found: list[Node]) -> None:
+    """Check that token numbers come from the input and are read by embeddings alone."""
+    types = {node.name: node.type for node in found}
+    readers = {node.name for node in found if node.type == "Embedding" and node.view.vocabulary}
+    for node in found:
+        if node.name in readers and types[node.parents[0]] != "Input":
+            raise SpecError(
+                f"layer '{node.name}': its parent '{node.parents[0]}' is of type "
+                f"{types[node.parents[0]]}; only an Input gives token numbers"
+            )
+    for node in found:
+        if node.name in readers or not readers:
+            continue
+        if any(types[parent] == "Input" for parent in node.parents):
+            raise SpecError(
+                f"layer '{node.name}' ({node.type}) of network '{network.name}' reads token "
+                "numbers; only an Embedding with a 'vocabulary' can"
+            )
+
+
+def vocabulary(nodes: Iterable[Node]) -> int:
+    """Return how many tokens a network's input may name; 0 where it reads no token numbers."""
+    sizes = [node.view.vocabulary for node in nodes if node.type == "Embedding"]
+    return min((size for size in sizes if size), default=0)
 
 
 def output_layer(network: Network) -> str:
@@ -147,8 +201,10 @@ def logits_layer(network: Network) -> str:
 
 def initial_gains(nodes: tuple[Node, ...]) -> dict[str, float]:
     """Return for each node the variance gain that its activation, or its readers', asks for."""
-    rectifying = {parent for node in nodes if node.type == "ReLU" for parent in node.parents}
-    return {
-        node.name: operations.gain("relu" if node.name in rectifying else node.activation)
+    followed = {
+        parent: node.activation
         for node in nodes
+        if node.type in ("ReLU", "Activation")
+        for parent in node.parents
     }
+    return {node.name: operations.gain(followed.get(node.name, node.activation)) for node in nodes}

@@ -149,3 +149,41 @@ def random_variant(given, seed, *, skip=0.2, drop=0.4, resizing=True):
             made.append(member)
         stands[name] = name
     return given.replace(layers=tuple(made))
+
+
+def random_transformer(given, seed, *, drop=0.4):
+    """Return a random variant of a transformer: heads, hidden units, widths, dropped branches."""
+    rng = np.random.default_rng(seed)
+    gone, dead = _dropped(rng, given, drop)
+    # A table that is still used stays, whatever else of its layer is read.
+    dead -= {layer.attributes.get("weights_of") for layer in given.layers if layer.name not in dead}
+    made, stands = [], {}
+    for layer in networks.topological_order(given):
+        name = layer.name
+        if name in dead:
+            stands[name] = stands[gone[name]] if name in gone else None
+            continue
+        if layer.type == "LayerNorm" and layer.parents[0] in gone and rng.random() < 0.5:
+            stands[name] = stands[layer.parents[0]]
+            continue
+        layer = layer.replace(parents=tuple(stands[parent] for parent in layer.parents))
+        if layer.type == "MultiHeadAttention":
+            heads, width = layer.attributes["heads"], layer.attributes.get("head_width")
+            shared = layer.attributes.get("key_value_heads", heads)
+            embed = shape_rules.infer(given)[name].output[-1]
+            kept = int(rng.integers(1, heads + 1))
+            sizes = [k for k in range(1, min(shared, kept) + 1) if kept % k == 0]
+            layer = layer.with_attributes(
+                heads=kept,
+                key_value_heads=int(rng.choice(sizes)),
+                head_width=width or embed // heads,
+            )
+        if layer.type == "FeedForward":
+            hidden = int(rng.integers(1, layer.attributes["hidden"] + 1))
+            layer = layer.with_attributes(hidden=hidden)
+        if name in ("pooler", "wide", "flat"):
+            outputs = int(rng.integers(1, layer.attributes["num_outputs"] + 1))
+            layer = layer.with_attributes(num_outputs=outputs)
+        made.append(layer)
+        stands[name] = name
+    return given.replace(layers=tuple(made))

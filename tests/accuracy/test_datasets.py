@@ -146,9 +146,78 @@ def test_nothing_in_a_file_is_executed(tmp_path):
 
 
 def test_unknown_names_and_too_few_outputs_are_refused(tmp_path):
-    with pytest.raises(datasets.DataError, match="'mnist' is not known; allowed: digits, or a"):
+    with pytest.raises(
+        datasets.DataError, match="'mnist' is not known; allowed: digits, parity, copy, br"
+    ):
         datasets.load("mnist", (28, 28, 1), 10)
     with pytest.raises(datasets.DataError, match="10 classes; the network tells 5 apart"):
         datasets.load("digits", (28, 28, 1), 5)
     with pytest.raises(OSError):
         datasets.load(str(tmp_path / "absent.npz"), (28, 28, 1), 10)
+
+
+def _own_tokens(tmp_path, **changes):
+    rng = np.random.default_rng(0)
+    arrays = {
+        "x_train": rng.integers(0, 9, (60, 7)),
+        "x_test": rng.integers(0, 9, (12, 7)),
+        **changes,
+    }
+    return _file(tmp_path, **arrays)
+
+
+def test_sequence_tasks_are_split_without_a_sequence_twice():
+    data = datasets.load("brackets", (16,), 2, vocabulary=6)
+    parts = (data.train_images, data.validation_images, data.test_images)
+    assert [part.shape for part in parts] == [(1500, 16), (500, 16), (500, 16)]
+    assert {part.dtype for part in parts} == {np.dtype(np.int32)}
+    assert len(np.unique(np.concatenate(parts), axis=0)) == 2500
+    assert data.classes == 2 and data.name == "brackets"
+    for labels in (data.train_labels, data.validation_labels, data.test_labels):
+        assert abs(labels.mean() - 0.5) < 0.05
+    assert datasets.load("parity", (16,), 10, vocabulary=3).classes == 2
+
+
+def test_default_fits_what_the_network_reads():
+    assert datasets.load("default", (8, 8, 1), 10).name == "digits"
+    assert datasets.load("default", (12,), 2, vocabulary=8).name == "brackets"
+
+
+def test_rows_of_an_image_may_be_a_sequence():
+    rows = datasets.digits((8, 8)).train_images
+    assert rows.shape == (1078, 8, 8)
+    np.testing.assert_array_equal(rows, datasets.digits((8, 8, 1)).train_images[..., 0])
+
+
+def test_own_tokens_are_read(tmp_path):
+    data = datasets.load(_own_tokens(tmp_path), (7,), 3, vocabulary=9)
+    assert data.train_images.shape == (48, 7) and data.train_images.dtype == np.int32
+    assert data.train_images.max() == 8 and data.test_images.shape == (12, 7)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            {"x_train": np.zeros((60, 7))},
+            r"'x_train' is float64 \[60, 7\]; the network reads whole",
+        ),
+        ({"x_test": np.zeros((12, 6), int)}, r"'x_test' is int64 \[12, 6\].*numbers \[N, 7\]"),
+        ({"x_train": np.full((60, 7), 9)}, "tokens from 9 to 9; the network's vocabulary goes fr"),
+        ({"x_test": np.full((12, 7), -1)}, "'x_test' has tokens from -1 to -1"),
+    ],
+)
+def test_unusable_tokens_are_named_with_the_reason(tmp_path, changes, message):
+    with pytest.raises(datasets.DataError, match=message):
+        datasets.load(_own_tokens(tmp_path, **changes), (7,), 3, vocabulary=9)
+
+
+def test_data_of_the_other_kind_are_refused():
+    with pytest.raises(datasets.DataError, match="digits: images; the network reads token num"):
+        datasets.load("digits", (16,), 10, vocabulary=6)
+    with pytest.raises(
+        datasets.DataError, match=r"copy: sequences .*; the network reads \[8, 8, 1"
+    ):
+        datasets.load("copy", (8, 8, 1), 10)
+    with pytest.raises(datasets.DataError, match="'parity' has too few different sequences of 8"):
+        datasets.load("parity", (8,), 2, vocabulary=6)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from greennas_jax.accuracy import extract, initial, masks, proxies
+from greennas_jax.accuracy import extract, initial, masks, proxies, synflow
 from greennas_jax.accuracy import template as templates
 from greennas_jax.build import flax_network, graph
 from greennas_jax.spec import paleo_json
@@ -48,7 +48,7 @@ def test_synflow_equals_the_sum_of_saliencies_of_the_rebuilt_network(name):
     template = templates.make(given)
     draws = jax.jit(lambda: initial.draw(template, jax.random.key(0)))()
     score = jax.jit(
-        lambda child: proxies.log_synflow(template, child, initial.scaled(draws, child))
+        lambda child: synflow.log_synflow(template, child, initial.scaled(draws, child))
     )
     for seed in (4,):
         variant = random_variants.random_variant(given, seed)
@@ -110,7 +110,7 @@ def test_synflow_of_a_deep_network_does_not_overflow():
     template = templates.make(given)
     child = masks.describe(given, template, given)
     found = jax.jit(
-        lambda key: proxies.log_synflow(
+        lambda key: synflow.log_synflow(
             template, child, initial.scaled(initial.draw(template, key), child)
         )
     )(jax.random.key(0))

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from greennas_jax.spec import network as networks
+from tests.build import numpy_transformer
 
 
 def _window(layer, key):
@@ -143,6 +144,20 @@ def _layer(layer, inputs, own, training):
             return out
         case "Deconvolution":
             return deconvolve(values, layer, own["kernel"]) + own.get("bias", 0.0)
+        case "Embedding":
+            return numpy_transformer.embed(layer, own, values)
+        case "LayerNorm":
+            return numpy_transformer.layer_norm(layer, own, values)
+        case "MultiHeadAttention":
+            return numpy_transformer.attend(layer, own, values, inputs[-1])
+        case "FeedForward":
+            return numpy_transformer.feed_forward(layer, own, values, activate)
+        case "SequencePool":
+            return values[:, 0] if layer.attributes["method"] == "first" else values.mean(1)
+        case "InnerProduct" if layer.attributes.get("weights_of"):
+            return values @ own["table"].T + own.get("bias", 0.0)
+        case "InnerProduct" if layer.attributes.get("per_position"):
+            return values @ own["kernel"] + own.get("bias", 0.0)
         case "InnerProduct":
             return values.reshape(len(values), -1) @ own["kernel"] + own.get("bias", 0.0)
         case "Pooling" | "AvgPool":
@@ -163,6 +178,8 @@ def _layer(layer, inputs, own, training):
             )
         case "ReLU":
             return np.maximum(values, 0)
+        case "Softmax" if values.ndim == 3:
+            return softmax(values)
         case "Softmax":
             return softmax(_positions(values))
         case "Sigmoid":
@@ -180,8 +197,11 @@ def run(network, weights, images, logits, *, training=False):
             continue
         inputs = [values[parent] for parent in layer.parents]
         own = {k: np.asarray(v, np.float64) for k, v in weights.get(layer.name, {}).items()}
+        if layer.attributes.get("weights_of"):
+            own["table"] = np.asarray(weights[layer.attributes["weights_of"]]["table"], np.float64)
         out = _layer(layer, inputs, own, training)
-        values[layer.name] = activate(layer.attributes.get("activation_fn"), out)
+        name = layer.attributes.get("activation_fn") if layer.type != "FeedForward" else None
+        values[layer.name] = activate(name, out)
         if layer.name == logits:
             return _positions(values[logits])
     raise KeyError(logits)
