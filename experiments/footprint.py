@@ -162,9 +162,7 @@ def _site() -> accounts.Site:
 
 
 def _workload(device: devices.Device) -> workload.Workload:
-    amount = workload.Amount(
-        tokens=_TOKENS.value, examples=_EXAMPLES.value, epochs=_EPOCHS.value
-    )
+    amount = workload.Amount(tokens=_TOKENS.value, examples=_EXAMPLES.value, epochs=_EPOCHS.value)
     if _FLOPS.value is not None:
         return workload.published(_FLOPS.value, amount, _PARAMETERS.value)
     network = paleo_json.load(_SPEC.value, strict=_STRICT.value)

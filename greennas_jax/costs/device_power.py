@@ -17,7 +17,7 @@ import functools
 import math
 from typing import NamedTuple
 
-from greennas_jax.costs import devices, grid, layer_table, power
+from greennas_jax.costs import figures, grid, layer_table, power
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.provenance import Figure, predicted, unknown
 from greennas_jax.spec import strict_json
@@ -72,7 +72,7 @@ def _hosts() -> dict[str, Host]:
         watts = _no_machine(name)
         if "host_w" in entry:
             where = f"hosts.json: '{name}.host_w'"
-            value, source = devices.figure(entry["host_w"], where, zero_allowed=True)
+            value, source = figures.figure(entry["host_w"], where, zero_allowed=True)
             watts = Figure(value, "W", "assumed", source.removeprefix("assumed: "))
         found[name] = Host(entry.get("power_model", "physical"), watts, entry.get("within", ""))
     return found

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from greennas_jax.costs import devices
+from greennas_jax.costs import figures
 from greennas_jax.costs.provenance import Figure
 from greennas_jax.spec import strict_json
 
@@ -86,7 +86,7 @@ def datacentres() -> Mapping[str, Datacentre]:
 
 
 def _figure(entry: Any, unit: str, name: str, key: str) -> Figure:
-    value, source = devices.figure(entry, f"datacentres.json: '{name}.{key}'", zero_allowed=False)
+    value, source = figures.figure(entry, f"datacentres.json: '{name}.{key}'", zero_allowed=False)
     # A site that stands for the world is a convention, not a statement about one's own.
     return Figure(value, unit, "assumed" if name.startswith("world") else "stated", source)
 

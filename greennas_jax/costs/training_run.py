@@ -39,9 +39,7 @@ class TrainingRun:
 
     def __post_init__(self):
         if self.utilisation is not None and not 0 < self.utilisation <= 1:
-            raise ValueError(
-                f"utilisation is {self.utilisation:g}; allowed: above 0 and at most 1"
-            )
+            raise ValueError(f"utilisation is {self.utilisation:g}; allowed: above 0 and at most 1")
         for name in ("devices", "experiments"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: whole numbers from 1")
