@@ -21,19 +21,20 @@ import command_line
 from absl import flags
 
 from greennas_jax.costs import (
-    accounts,
     communication,
     deployment,
     device_power,
     devices,
     links,
     settings,
+    sites,
     training_run,
     workload,
 )
 from greennas_jax.costs import profile as cost_profile
 from greennas_jax.report import files, footprint_table
 from greennas_jax.spec import paleo_json
+from greennas_jax.spec.network import Network
 
 _SUBJECT = flags.DEFINE_enum(
     "subject", "training", ["training", "deployment"], "What the footprint is of."
@@ -150,8 +151,8 @@ def _given() -> device_power.Given:
     )
 
 
-def _site() -> accounts.Site:
-    return accounts.site(
+def _site() -> sites.Site:
+    return sites.site(
         pue=_PUE.value,
         intensity=_INTENSITY.value,
         country=_COUNTRY.value,
@@ -161,13 +162,18 @@ def _site() -> accounts.Site:
     )
 
 
+def _network() -> Network:
+    if _SPEC.value is None:
+        raise ValueError("--spec is needed")
+    return paleo_json.load(_SPEC.value, strict=_STRICT.value)
+
+
 def _workload(device: devices.Device) -> workload.Workload:
     amount = workload.Amount(tokens=_TOKENS.value, examples=_EXAMPLES.value, epochs=_EPOCHS.value)
     if _FLOPS.value is not None:
         return workload.published(_FLOPS.value, amount, _PARAMETERS.value)
-    network = paleo_json.load(_SPEC.value, strict=_STRICT.value)
     costs = _settings(device, "training")
-    return workload.of_network(network, device, costs, amount, _BATCH_SIZE.value)
+    return workload.of_network(_network(), device, costs, amount, _BATCH_SIZE.value)
 
 
 def _training() -> dict:
@@ -198,7 +204,7 @@ def _deployment() -> dict:
         idle_devices=_IDLE_DEVICES.value,
         given=_given(),
     )
-    network = paleo_json.load(_SPEC.value, strict=_STRICT.value)
+    network = _network()
     profile = cost_profile.profile(
         network, device, _settings(device, "inference"), _BATCH_SIZE.value
     )

@@ -1,77 +1,20 @@
 """From hours and watts to energy, money and carbon, with what is known of each figure."""
 
 import dataclasses
-import math
 from typing import Any
 
-from greennas_jax.costs import footprint, grid
+from greennas_jax.costs import footprint
 from greennas_jax.costs.device_power import Watts
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.footprint import Draw, Energy, Hours
-from greennas_jax.costs.provenance import Figure, predicted, unknown
+from greennas_jax.costs.provenance import Figure, predicted
+from greennas_jax.costs.sites import Site
 
 SCHEMA = "greennas.footprint/1"
 LEFT_OUT = (
     "embodied emissions: making, moving and disposing of the devices, machines and buildings",
     "storage, the network outside the machines, and people",
 )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Site:
-    """Where devices stand.
-
-    Attributes:
-      pue: Power usage effectiveness.
-      intensity: What the electricity emits [gCO2e/kWh].
-      price: What it costs [currency/kWh]; unknown where not given.
-    """
-
-    pue: Figure
-    intensity: Figure
-    price: Figure
-
-
-def site(
-    *,
-    pue: float | None = None,
-    intensity: float | None = None,
-    country: str | None = None,
-    year: int | None = None,
-    datacentre: str | None = None,
-    price: float | None = None,
-) -> Site:
-    """Return where devices stand: the user's own numbers first, then the tables, then the world.
-
-    Args:
-      pue: Power usage effectiveness, from 1.
-      intensity: Of the electricity [gCO2e/kWh], from 0.
-      country: A country of the table.
-      year: A year of that country.
-      datacentre: A site of the table, for what else is not given.
-      price: Of the electricity [currency/kWh], from 0.
-
-    Raises:
-      ValueError: If a number is out of range or a name unknown.
-    """
-    if pue is not None and not 1 <= pue < math.inf:
-        raise ValueError(f"pue is {pue:g}; allowed: from 1, what the machines draw themselves")
-    for name, value in (("intensity", intensity), ("price", price)):
-        if value is not None and not 0 <= value < math.inf:
-            raise ValueError(f"{name} is {value:g}; allowed: from 0, per kWh")
-    known = grid.datacentre(datacentre or "world_average")
-    if intensity is not None:
-        emitted = Figure(intensity, grid.UNIT, "stated", "as given")
-    elif known.intensity is not None and country is None:
-        emitted = known.intensity
-    else:
-        emitted = grid.intensity(country, year)
-    paid = unknown("currency/kWh", "no price is given")
-    return Site(
-        pue=known.pue if pue is None else Figure(pue, "", "stated", "as given"),
-        intensity=emitted,
-        price=paid if price is None else Figure(price, "currency/kWh", "stated", "as given"),
-    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -207,7 +150,7 @@ def finish(result: dict[str, Any], spent: Spent) -> dict[str, Any]:
         name: part.value / total if measured and part.value is not None else None
         for name, part in spent.parts.items()
     }
-    left = list(LEFT_OUT)
+    left: list[str] = list(LEFT_OUT)
     if not spent.account.watts.whole:
         left.append(f"the machines around the devices: {spent.account.watts.host.source}")
     result["left_out"] = left

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from greennas_jax.costs import accounts, device_power, footprint, power
-from greennas_jax.costs.accounts import Account, Site, Spent
+from greennas_jax.costs.accounts import Account, Spent
 from greennas_jax.costs.device_power import Given, Load
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.provenance import Figure, predicted
+from greennas_jax.costs.sites import Site
 
 THOUSAND = 1000
 

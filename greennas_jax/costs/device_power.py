@@ -8,38 +8,22 @@ Two models. "utilisation" is a curve for accelerators whose idle power is known,
 with the exponent they fit to servers). At the utilisations of Patterson et al. (arXiv 2104.10350,
 table 4) it gives 8 percent less than the watts per TPU v3 that were measured for T5-11B, 5 less for
 Meena. "physical" is `power.of_work`: nearly flat, plus traffic; on GPUs, where a share of the peak
-says little of how busy the rest is, it is the nearer one. The table configs/grid/hosts.json says
-which holds for a device, and what its machine draws besides.
+says little of how busy the rest is, it is the nearer one. `hosts` says which
+suits a device, and what its machine draws besides.
 """
 
 import dataclasses
-import functools
 import math
 from typing import NamedTuple
 
-from greennas_jax.costs import figures, grid, layer_table, power
+from greennas_jax.costs import hosts, layer_table, power
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.provenance import Figure, predicted, unknown
-from greennas_jax.spec import strict_json
 
 Array = layer_table.Array
 
 MODELS = ("utilisation", "physical")
 EXPONENT = 1.4
-
-
-class Host(NamedTuple):
-    """What is known of the machine around a device.
-
-    Attributes:
-      model: The power model that suits the device.
-      watts: What the machine draws besides, for each of its devices [W].
-      within: Why that model counts the machine already; empty where it does not.
-    """
-
-    model: str
-    watts: Figure
-    within: str = ""
 
 
 def curve(utilisation: Array, idle_w: Array, tdp_w: Array) -> Array:
@@ -62,35 +46,6 @@ def physical(flops_per_s: Array, bytes_per_s: Array, device: Device) -> Array:
       device: A device that states its power.
     """
     return power.of_work(flops_per_s, bytes_per_s, 1 / power.MILLISECOND, device)
-
-
-@functools.cache
-def _hosts() -> dict[str, Host]:
-    text = (grid.GRID_FOLDER / "hosts.json").read_text(encoding="utf-8")
-    found = {}
-    for name, entry in strict_json.parse(text).items():
-        watts = _no_machine(name)
-        if "host_w" in entry:
-            where = f"hosts.json: '{name}.host_w'"
-            value, source = figures.figure(entry["host_w"], where, zero_allowed=True)
-            watts = Figure(value, "W", "assumed", source.removeprefix("assumed: "))
-        found[name] = Host(entry.get("power_model", "physical"), watts, entry.get("within", ""))
-    return found
-
-
-def _no_machine(name: str) -> Figure:
-    return unknown("W", f"no machine is known for device '{name}'; only the devices are counted")
-
-
-def host(device: Device) -> Host:
-    """Return what the table says of a device or of its family, the longest name that begins its.
-
-    A device that is not in it takes the physical model, and its machine is left out.
-    """
-    known = [name for name in _hosts() if device.name == name or device.name.startswith(f"{name}_")]
-    if known:
-        return _hosts()[max(known, key=len)]
-    return Host("physical", _no_machine(device.name))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -168,7 +123,7 @@ def watts(device: Device, load: Load, given: Given) -> Watts:
         return Watts(busy=mean, waiting=mean, idle=mean, host=around, whole=True)
     idle = _idle(device, given)
     model = _choose(given.model, device, idle)
-    known = host(device)
+    known = hosts.of(device)
     around = known.watts if given.host_w is None else _own(given.host_w)
     within = model == "utilisation" and known.within and given.host_w is None
     if within:
@@ -207,7 +162,7 @@ def _choose(model: str | None, device: Device, idle: Figure) -> str:
             f"device '{device.name}' states no '{missing}', which power_model 'utilisation' needs"
         )
     if model is None:
-        model = host(device).model if curved else "physical"
+        model = hosts.of(device).model if curved else "physical"
     return model
 
 

@@ -4,11 +4,12 @@ import dataclasses
 from typing import Any
 
 from greennas_jax.costs import accounts, communication, device_power, footprint, power
-from greennas_jax.costs.accounts import Account, Site
+from greennas_jax.costs.accounts import Account
 from greennas_jax.costs.communication import Fabric
 from greennas_jax.costs.device_power import Given, Load
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.provenance import Figure, predicted, unknown
+from greennas_jax.costs.sites import Site
 from greennas_jax.costs.workload import Workload
 
 

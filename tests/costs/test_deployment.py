@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from greennas_jax.costs import accounts, deployment, devices
+from greennas_jax.costs import deployment, devices, sites
 from greennas_jax.costs.deployment import Deployment, Phase
 from greennas_jax.costs.device_power import Given
 from tests.costs import published_runs
 
-SITE = accounts.site(pue=1.5, intensity=200, price=0.3)
+SITE = sites.site(pue=1.5, intensity=200, price=0.3)
 GPU = devices.read(published_runs.TEXTS["v100"])
 # A batch of 4 takes 8 ms at 250 W.
 PASS = Phase(

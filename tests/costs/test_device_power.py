@@ -117,11 +117,6 @@ def test_what_is_not_known_is_null_with_a_reason():
     assert not found.whole
 
 
-def test_a_family_shares_its_machine():
-    assert device_power.host(device("a100_80gb")).watts.value == 412.5
-    assert device_power.host(device("a1000")).watts.value is None
-
-
 @pytest.mark.parametrize(
     ("given", "words"),
     [

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from greennas_jax.costs import accounts, communication, devices, links, training_run, workload
+from greennas_jax.costs import communication, devices, links, sites, training_run, workload
 from greennas_jax.costs.device_power import Given
 from greennas_jax.costs.settings import CostSettings
 from greennas_jax.costs.training_run import TrainingRun
@@ -11,7 +11,7 @@ from greennas_jax.costs.workload import Amount
 from tests.costs import published_runs
 from tests.costs.published_runs import RUNS
 
-SITE = accounts.site(pue=1.2, intensity=400, price=0.1)
+SITE = sites.site(pue=1.2, intensity=400, price=0.1)
 DENSE = {
     "data": {"type": "Input", "parents": [], "tensor": [32, 1000]},
     "dense": {"type": "InnerProduct", "parents": ["data"], "num_outputs": 1000, "use_bias": False},
@@ -30,7 +30,7 @@ def run_of(published, **changes):
 
 def report_of(published, **given):
     work = workload.published(published.flops, Amount())
-    site = accounts.site(datacentre=published.site)
+    site = sites.site(datacentre=published.site)
     return training_run.report(work, run_of(published, given=Given(**given)), site)
 
 
