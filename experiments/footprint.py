@@ -124,6 +124,9 @@ def _check_flags() -> None:
             raise ValueError(f"--{flag.name} says nothing about --subject={subject}")
     if _FLOPS.present and _SPEC.present:
         raise ValueError("both --flops and --spec are given; one of them is needed")
+    for flag in (_BATCH_SIZE, _PPP_COMP, _STRICT):
+        if _FLOPS.present and flag.present:
+            raise ValueError(f"--{flag.name} says nothing beside --flops")
     if _PARAMETERS.present and not _FLOPS.present:
         raise ValueError("--parameters goes with --flops; a --spec says its own")
     if not _FLOPS.present and not _SPEC.present:

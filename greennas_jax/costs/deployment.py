@@ -69,6 +69,10 @@ class Deployment:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}; allowed: whole numbers from {least}"
                 )
+        if self.idle_devices and self.given.measured_w is not None:
+            raise ValueError(
+                "idle_devices cannot be told apart in measured_w, the mean of a device"
+            )
         accounts.check_share(self.idle_share)
 
 

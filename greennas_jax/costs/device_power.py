@@ -7,8 +7,8 @@ Two models. "utilisation" is a curve for accelerators whose idle power is known,
 (Fan, Weber, Barroso, "Power provisioning for a warehouse-sized computer", ISCA 2007, section 5.2,
 with the exponent they fit to servers). At the utilisations of Patterson et al. (arXiv 2104.10350,
 table 4) it gives 8 percent less than the watts per TPU v3 that were measured for T5-11B, 5 less for
-Meena. "physical" is `power.of_work`: nearly flat, plus traffic; on GPUs, where a share of the peak
-says little of how busy the rest is, it is the nearer one. `hosts` says which
+Meena. "physical" is `power.of_work`: a static power, arithmetic and traffic; on GPUs, where a share of
+the peak says little of how busy the rest is, it is the nearer one. `hosts` says which
 suits a device, and what its machine draws besides.
 """
 
@@ -90,6 +90,11 @@ class Given:
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise ValueError(f"{name} is {value:g}; allowed: watts from 0")
+        beside = [name for name in ("model", "idle_w", "host_w") if getattr(self, name) is not None]
+        if self.measured_w is not None and beside:
+            raise ValueError(
+                f"{beside[0]} says nothing beside measured_w, the mean of a device and its machine"
+            )
 
 
 class Load(NamedTuple):

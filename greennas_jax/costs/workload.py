@@ -29,6 +29,8 @@ class Amount:
     def __post_init__(self):
         if self.tokens is not None and self.examples is not None:
             raise ValueError("both tokens and examples are given; one of them is needed")
+        if self.examples is None and self.epochs != 1:
+            raise ValueError("epochs go with examples; tokens are those of the whole run")
         for name in ("tokens", "examples", "epochs"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):

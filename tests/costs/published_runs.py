@@ -43,10 +43,10 @@ def device_text(name, *, dtype="fp32", **figures):
     return json.dumps({"name": name, "default_dtype": dtype, **stated})
 
 
-# Jouppi et al., CACM 2020, and Patterson et al. 2021; NVIDIA's specification of the V100.
+POWER = {"static_w": 195, "pj_per_byte": 438, "pj_per_flop": 0}
 TEXTS = {
     "tpu_v3": device_text("tpu_v3", dtype="bf16", peak_gflops=123e3, tdp_w=450, idle_w=123),
-    "v100": device_text("v100", sixteen_bit_gflops=125e3, tdp_w=300, idle_w=40),
+    "v100": device_text("v100", sixteen_bit_gflops=125e3, tdp_w=300, idle_w=40, **POWER),
 }
 
 

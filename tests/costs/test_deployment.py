@@ -94,6 +94,7 @@ def test_unknown_power_is_null_with_a_reason():
         ({"requests": 0.0}, "requests is 0; allowed: numbers above 0"),
         ({"devices": 0}, "devices is 0; allowed: whole numbers from 1"),
         ({"idle_devices": -1}, "idle_devices is -1; allowed: whole numbers from 0"),
+        ({"idle_devices": 1, "given": Given(measured_w=300)}, "cannot be told apart"),
         ({"idle_share": -0.1}, "idle_share is -0.1"),
     ],
 )

@@ -63,6 +63,7 @@ def test_a_network_without_operations_is_refused(network_of):
     ("given", "words"),
     [
         ({"tokens": 1.0, "examples": 1.0}, "both tokens and examples"),
+        ({"tokens": 1.0, "epochs": 2.0}, "epochs go with examples"),
         ({"tokens": -5.0}, "tokens is -5; allowed: numbers above 0"),
         ({"examples": 0.0}, "examples is 0"),
         ({"examples": 1.0, "epochs": float("inf")}, "epochs is inf"),
