@@ -7,9 +7,9 @@ Two models. "utilisation" is a curve for accelerators whose idle power is known,
 (Fan, Weber, Barroso, "Power provisioning for a warehouse-sized computer", ISCA 2007, section 5.2,
 with the exponent they fit to servers). At the utilisations of Patterson et al. (arXiv 2104.10350,
 table 4) it gives 8 percent less than the watts per TPU v3 that were measured for T5-11B, 5 less for
-Meena. "physical" is `power.of_work`: a static power, arithmetic and traffic; on GPUs, where a share of
-the peak says little of how busy the rest is, it is the nearer one. `hosts` says which
-suits a device, and what its machine draws besides.
+Meena. "physical" is `power.of_work`: a static power, arithmetic and traffic; on GPUs, where a share
+of the peak says little of how busy the rest is, it is the nearer one. `hosts` says which suits a
+device, and what its machine draws besides.
 """
 
 import dataclasses
