@@ -11,7 +11,7 @@ python experiments/footprint.py --spec=configs/specs/resnet50.json --device=k80 
     --examples=1281167 --epochs=90 --batch_size=32 --network=infiniband --country=France \
     --year=2024 --price=0.2 --experiments=5
 
-A million requests a day of 10 in which the device works:
+A million requests to a device that waits nine tenths of the time:
 
 python experiments/footprint.py --subject=deployment --spec=configs/specs/resnet50.json \
     --device=titan_x --requests=1e6 --batch_size=8 --idle_share=0.9 --idle_watts=15 --country=FR
