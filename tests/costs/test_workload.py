@@ -43,6 +43,44 @@ def test_published_work_is_as_stated():
     assert found.network is None
 
 
+def _transformer(**inputs):
+    """Return an embedding, an attention and a feed-forward layer for each input of tokens."""
+    layers = {}
+    for name, length in inputs.items():
+        layers |= {
+            name: {"type": "Input", "parents": [], "tensor": [2, length]},
+            f"{name}_table": {"type": "Embedding", "parents": [name], "vocabulary": 50, "width": 8},
+            f"{name}_attention": {
+                "type": "MultiHeadAttention",
+                "parents": [f"{name}_table"],
+                "heads": 2,
+            },
+            f"{name}_hidden": {
+                "type": "FeedForward",
+                "parents": [f"{name}_attention"],
+                "hidden": 32,
+            },
+        }
+    return layers
+
+
+def test_tokens_are_those_of_every_input(network_of):
+    network = network_of(_transformer(source=12, target=5))
+    found = workload.of_network(network, TITAN, COSTS, Amount(tokens=1700))
+    assert found.examples.value == 100
+    assert (found.tokens.value, found.tokens.provenance) == (1700, "stated")
+    by_examples = workload.of_network(network, TITAN, COSTS, Amount(examples=50, epochs=2))
+    assert by_examples.tokens.value == 1700
+    assert by_examples.flops.value == pytest.approx(found.flops.value)
+
+
+def test_two_embeddings_of_one_input_read_its_tokens_once(network_of):
+    layers = _transformer(source=12)
+    layers["again"] = {"type": "Embedding", "parents": ["source"], "vocabulary": 3, "width": 8}
+    found = workload.of_network(network_of(layers), TITAN, COSTS, Amount(examples=10))
+    assert found.tokens.value == 120
+
+
 def test_tokens_need_an_embedding(network_of):
     with pytest.raises(ValueError, match="holds no Embedding"):
         workload.of_network(network_of(DENSE), TITAN, COSTS, Amount(tokens=1e6))
