@@ -1,9 +1,16 @@
 r"""Print the energy, cost and carbon of a training run or of a deployment.
 
-GPT-3 as Patterson et al. (2021) report it, 1287 MWh and 552 t:
+GPT-3, of which Patterson et al. (2021) report 1287 MWh and 552 t, and Meena, 232 MWh and 96 t:
 
-python experiments/footprint.py --flops=3.14e23 --tokens=300e9 --device=v100 --dtype=fp16 \
-    --devices=10000 --utilisation=0.197 --datacentre=gpt3
+python experiments/footprint.py --spec=configs/specs/gpt3_175b.json --tokens=300e9 --device=v100 \
+    --dtype=fp16 --devices=10000 --utilisation=0.197 --datacentre=gpt3
+python experiments/footprint.py --flops=1.12e23 --device=tpu_v3 --devices=1024 \
+    --utilisation=0.344 --datacentre=meena
+
+T5-11B, 85.7 MWh and 46.7 t: 10^12 tokens of text, 568 of which make an example of 512 + 114:
+
+python experiments/footprint.py --spec=configs/specs/t5_11b.json --examples=1.7606e9 \
+    --device=tpu_v3 --devices=512 --utilisation=0.371 --datacentre=t5
 
 A small network, in France, five runs:
 
@@ -52,6 +59,12 @@ _BATCH_SIZE = flags.DEFINE_integer(
 )
 _PPP_COMP = flags.DEFINE_float(
     "ppp_comp", 1.0, "Attainable share of the peak where times are predicted, above 0, at most 1."
+)
+_ATTENTION = flags.DEFINE_enum(
+    "attention",
+    "materialised",
+    settings.ATTENTIONS,
+    "Whether attention writes its scores, or computes them on the chip, masked ones left out.",
 )
 _IDLE_SHARE = flags.DEFINE_float(
     "idle_share", 0.0, "Share of all hours in which the devices are held without work, below 1."
@@ -124,7 +137,7 @@ def _check_flags() -> None:
             raise ValueError(f"--{flag.name} says nothing about --subject={subject}")
     if _FLOPS.present and _SPEC.present:
         raise ValueError("both --flops and --spec are given; one of them is needed")
-    for flag in (_BATCH_SIZE, _PPP_COMP, _STRICT):
+    for flag in (_BATCH_SIZE, _PPP_COMP, _ATTENTION, _STRICT):
         if _FLOPS.present and flag.present:
             raise ValueError(f"--{flag.name} says nothing beside --flops")
     if _PARAMETERS.present and not _FLOPS.present:
@@ -141,7 +154,11 @@ def _device() -> devices.Device:
 
 def _settings(device: devices.Device, mode: str) -> settings.CostSettings:
     return settings.CostSettings(
-        mode=mode, ppp_comp=_PPP_COMP.value, ppp_comm=_PPP_COMM.value, dtype=device.dtype
+        mode=mode,
+        ppp_comp=_PPP_COMP.value,
+        ppp_comm=_PPP_COMM.value,
+        dtype=device.dtype,
+        attention=_ATTENTION.value,
     )
 
 

@@ -8,6 +8,7 @@ from greennas_jax.costs.device_power import Given
 from greennas_jax.costs.settings import CostSettings
 from greennas_jax.costs.training_run import TrainingRun
 from greennas_jax.costs.workload import Amount
+from greennas_jax.spec import paleo_json
 from tests.costs import published_runs
 from tests.costs.published_runs import RUNS
 
@@ -50,6 +51,39 @@ def test_energy_of_published_runs_at_the_measured_watts(name):
     np.testing.assert_allclose(value(found, "energy"), published.megawatt_hours, rtol=0.005)
     np.testing.assert_allclose(value(found, "carbon"), published.tonnes, rtol=0.005)
     assert found["figures"]["busy_power"]["provenance"] == "measured"
+
+
+def of_spec(specs, name, amount, **given):
+    """Return the footprint of a published run from its network and its data."""
+    published = RUNS[name]
+    device = published_runs.device_of(published)
+    costs = CostSettings(mode="training", dtype=published.dtype)
+    network = paleo_json.load(specs / f"{published_runs.SPECS[name]}.json")
+    work = workload.of_network(network, device, costs, amount, batch_size=16)
+    site = sites.site(datacentre=published.site)
+    return training_run.report(work, run_of(published, given=Given(**given)), site)
+
+
+@pytest.mark.parametrize("name", published_runs.SPECS)
+def test_energy_of_published_runs_from_their_networks(specs, name):
+    """Within 20 percent from the data, the device and the utilisation alone, 3 as measured."""
+    published = RUNS[name]
+    amount = Amount(examples=published_runs.EXAMPLES[name])
+    found = of_spec(specs, name, amount)
+    np.testing.assert_allclose(value(found, "flops"), published.flops, rtol=0.03)
+    np.testing.assert_allclose(value(found, "energy"), published.megawatt_hours, rtol=0.2)
+    np.testing.assert_allclose(value(found, "carbon"), published.tonnes, rtol=0.2)
+    measured = of_spec(specs, name, amount, measured_w=published.watts)
+    np.testing.assert_allclose(value(measured, "energy"), published.megawatt_hours, rtol=0.03)
+    np.testing.assert_allclose(value(measured, "carbon"), published.tonnes, rtol=0.03)
+
+
+@pytest.mark.parametrize(("name", "rule"), [("gpt3", 6.0), ("t5", 3.0)])
+def test_operations_for_each_parameter_and_token(specs, name, rule):
+    """6 N D of a decoder; of an encoder with a decoder a token passes through half of them."""
+    found = of_spec(specs, name, Amount(examples=published_runs.EXAMPLES[name]))["checks"]
+    each = found["flops_per_parameter_and_token"]["value"]
+    assert rule < each < 1.1 * rule
 
 
 @pytest.fixture
