@@ -1,10 +1,10 @@
 """Time and energy of layers by the model that the settings name.
 
 Shapes: L layers. The physical model is Paleo's time with `power`. A fitted model (NeuralPower)
-replaces it for layers like those that were measured, in the mode that they were measured in:
-energy is runtime x power there, or the physical energy at the fitted runtime where power was not
-measured. What a layer does behind its own work (bias, activation, normalisation) and the measured
-layers did not is added from the physical model.
+replaces it for layers like those that were measured, in the mode and number format that they were
+measured in: energy is runtime x power there, or the physical energy at the fitted runtime where
+power was not measured. What a layer does behind its own work (bias, activation, normalisation) and
+the measured layers did not is added from the physical model.
 """
 
 from typing import NamedTuple
@@ -87,7 +87,7 @@ def estimate(
     physical = xp.where(physical_time > 0, physical, 0.0)
     none = xp.zeros_like(physical_time, dtype=bool)
     model = settings.power
-    if not isinstance(model, Model) or model.mode != settings.mode:
+    if not isinstance(model, Model) or not neuralpower.measured_so(model, settings):
         return Estimate(physical_time, physical, none, none)
     found = neuralpower.predict(table, model)
     fitted = found.in_range & (physical_time > 0)
@@ -101,7 +101,7 @@ def estimate(
     at_runtime = physical
     added = xp.zeros_like(physical)
     if device.power_known:
-        at_runtime = power.of_work(flops, moved, runtime, device)
+        at_runtime = power.of_work(flops, moved, runtime, device.at(settings.dtype))
         added = physical - power.energy(bare, bare_times, device, settings)
     own = xp.where(measured, watts * runtime * MILLISECOND, at_runtime)
     return Estimate(

@@ -12,6 +12,7 @@ import numpy as np
 from greennas_jax.costs import kinds, layer_table, neuralpower_features
 from greennas_jax.costs.layer_table import LayerTable, Operation
 from greennas_jax.costs.neuralpower_model import Formula, KindFit, Model, Range
+from greennas_jax.costs.settings import CostSettings
 
 Array = layer_table.Array
 
@@ -91,9 +92,7 @@ def _inside(table: LayerTable, fit: KindFit, found: Mapping[str, Array]) -> Arra
     return inside
 
 
-def evaluate(
-    formula: Formula, found: Mapping[str, Array], ranges: Mapping[str, Range]
-) -> Array:
+def evaluate(formula: Formula, found: Mapping[str, Array], ranges: Mapping[str, Range]) -> Array:
     """Return the value of a formula [L].
 
     Args:
@@ -111,19 +110,24 @@ def evaluate(
     return value
 
 
-def outside(table: LayerTable, model: Model, mode: str) -> list[str | None]:
+def measured_so(model: Model, settings: CostSettings) -> bool:
+    """Return whether a model was measured in the mode and the number format that is costed."""
+    return (model.mode, model.dtype) == (settings.mode, settings.dtype)
+
+
+def outside(table: LayerTable, model: Model, settings: CostSettings) -> list[str | None]:
     """Return why the model does not answer for each layer; None where it does or need not.
 
     Args:
       table: Layers [L], numpy.
       model: The fitted model.
-      mode: The mode that is costed.
+      settings: What is costed.
     """
     fits = {fit.kind: fit for fit in model.fits}
     names = [kinds.KINDS[code] for code in kinds.kind_codes(table)]
     found = neuralpower_features.values(table)
     return [
-        _why_outside(row, name, fits.get(name), table, found, model, mode)
+        _why_outside(row, name, fits.get(name), table, found, model, settings)
         for row, name in enumerate(names)
     ]
 
@@ -135,12 +139,15 @@ def _why_outside(
     table: LayerTable,
     found: Mapping[str, np.ndarray],
     model: Model,
-    mode: str,
+    settings: CostSettings,
 ) -> str | None:
     if kind == "free":
         return None
-    if mode != model.mode:
-        return f"layers were measured in {model.mode}, not in {mode}"
+    if not measured_so(model, settings):
+        return (
+            f"layers were measured in {model.mode} and {model.dtype}, "
+            f"not in {settings.mode} and {settings.dtype}"
+        )
     if fit is None:
         return f"no {kind.replace('_', ' ')} was measured"
     operation = Operation(int(table.operation[row])).name

@@ -92,6 +92,17 @@ def values(table: LayerTable) -> dict[str, Array]:
     }
 
 
+def of_kind(kind: str, operations: Sequence[str]) -> tuple[str, ...]:
+    """Return the features of a kind of layers of which some operations were measured.
+
+    Args:
+      kind: One of `HYPER_PARAMETERS`.
+      operations: Names of operations, sorted; all but the first have an indicator.
+    """
+    marks = (f"{IS}{operation.lower()}" for operation in operations[1:])
+    return (*HYPER_PARAMETERS[kind], *PRODUCTS[kind], *marks)
+
+
 def monomials(names: Sequence[str], degree: int) -> tuple[tuple[str, ...], ...]:
     """Return the factors of every monomial of the names of degree 1 to `degree`.
 
@@ -125,17 +136,16 @@ def design(
     """Return the values of monomials [L, P], numpy."""
     columns = {}
     rows = []
+    one = np.ones_like(next(iter(found.values())))
     for factors in monomials:
         for name in factors:
             if name not in columns:
                 columns[name] = _factor(name, found, ranges)
-        rows.append(np.prod([columns[name] for name in factors], axis=0))
+        rows.append(np.prod([one, *(columns[name] for name in factors)], axis=0))
     return np.stack(rows, axis=-1)
 
 
-def total(
-    terms: Sequence[Term], found: Mapping[str, Array], ranges: Mapping[str, Range]
-) -> Array:
+def total(terms: Sequence[Term], found: Mapping[str, Array], ranges: Mapping[str, Range]) -> Array:
     """Return the sum of some terms [L].
 
     Args:
@@ -148,13 +158,16 @@ def total(
     names = sorted({name for term in terms for name in term.factors})
     one = xp.ones_like(first)
     columns = xp.stack([*(_factor(name, found, ranges) for name in names), one], axis=-1)
-    index = np.array(
-        [
-            [*(names.index(name) for name in term.factors), *(3 - len(term.factors)) * [-1]]
-            for term in terms
-        ],
-        dtype=np.int64,
-    ).reshape(-1, 3) % columns.shape[-1]
+    index = (
+        np.array(
+            [
+                [*(names.index(name) for name in term.factors), *(3 - len(term.factors)) * [-1]]
+                for term in terms
+            ],
+            dtype=np.int64,
+        ).reshape(-1, 3)
+        % columns.shape[-1]
+    )
     weights = np.array([term.coefficient for term in terms])
     result = xp.zeros_like(first)
     for start in range(0, len(terms), _BLOCK):
