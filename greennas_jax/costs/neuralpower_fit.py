@@ -143,7 +143,7 @@ def _fit_kind(
     return KindFit(
         kind=kind,
         operations=tuple(operations),
-        fused=tuple(part for part in FUSED if getattr(table, part).mean() > 0.5),
+        fused=tuple(sorted(part for part in FUSED if getattr(table, part).mean() > 0.5)),
         samples=len(runtime),
         ranges=ranges,
         runtime=time.formula,

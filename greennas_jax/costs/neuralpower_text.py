@@ -264,8 +264,14 @@ def _whole(value: Any, where: str, least: int) -> int:
 
 
 def _number(value: Any, where: str, least: float = -math.inf) -> float:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < least:
-        kind = "a number" if least == -math.inf else f"a number from {least:g}"
-        raise ModelError(f"{where} is {shown(value)}; {kind} needed")
-    return float(value)
+    kind = "a number" if least == -math.inf else f"a number from {least:g}"
+    wrong = ModelError(f"{where} is {shown(value)}; {kind} needed")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise wrong
+    try:
+        number = float(value)
+    except OverflowError:
+        raise wrong from None
+    if not math.isfinite(number) or number < least:
+        raise wrong
+    return number
