@@ -23,7 +23,7 @@ MOST_CANDIDATES = 400
 # Penalties from the least that leaves no term down to this share of it.
 PENALTIES = 24
 LEAST_PENALTY = 3e-4
-ITERATIONS = 1000
+ITERATIONS = 200
 TOLERANCE = 1e-3
 # Folds among the folds that a prediction may learn from, to choose its penalty.
 INNER_FOLDS = 3
