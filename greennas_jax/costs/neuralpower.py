@@ -4,7 +4,7 @@ Shapes: L layers. A prediction holds where every feature of a layer lies between
 the largest that was measured for its kind; elsewhere the physical model answers (`estimates`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -44,42 +44,39 @@ def predict(table: LayerTable, model: Model) -> Prediction:
     """
     xp = table.namespace
     codes = kinds.kind_codes(table)
+    found = neuralpower_features.values(table, _marked(model))
     runtime = power = xp.full_like(table.batch, np.nan)
     holds = xp.zeros_like(codes, dtype=bool)
     for fit in model.fits:
         rows = codes == kinds.CODES[fit.kind]
-        if xp is np:
-            part = np.flatnonzero(rows)
-            if not part.size:
-                continue
-            runtime, power, holds = (column.copy() for column in (runtime, power, holds))
-            runtime[part], power[part], holds[part] = _of_kind(_rows(table, part), fit)
-            continue
-        found = _of_kind(table, fit)
-        inside = rows & found.in_range
-        runtime = xp.where(inside, found.runtime_ms, runtime)
-        power = xp.where(inside, found.power_w, power)
+        inside = rows & _inside(table, fit, found)
         holds = holds | inside
+        runtime = xp.where(inside, _where(inside, fit.runtime, found, fit.ranges), runtime)
+        if fit.power is not None:
+            power = xp.where(inside, _where(inside, fit.power, found, fit.ranges), power)
     return Prediction(runtime, power, holds)
 
 
-def _rows(table: LayerTable, rows: np.ndarray) -> LayerTable:
-    return LayerTable(**{name: column[rows] for name, column in vars(table).items()})
+def _marked(model: Model) -> tuple[str, ...]:
+    """Return the operations that formulas tell apart."""
+    return tuple(sorted({name for fit in model.fits for name in fit.operations[1:]}))
 
 
-def _of_kind(table: LayerTable, fit: KindFit) -> Prediction:
-    """Return the prediction for layers taken to be of one kind [L]."""
-    found = neuralpower_features.values(table)
-    inside = _inside(table, fit, found)
+def _where(
+    inside: Array, formula: Formula, found: Mapping[str, Array], ranges: Iterable[Range]
+) -> Array:
+    """Return a formula's value in range [L]; elsewhere the value means nothing."""
     xp = layer_table.array_namespace(inside)
-    ranges = {limits.feature: limits for limits in fit.ranges}
+    limits = {entry.feature: entry for entry in ranges}
+    if xp is np:
+        # Traced code has to compute every row; here the others are left alone.
+        rows = np.flatnonzero(inside)
+        value = np.full(inside.shape, np.nan)
+        value[rows] = evaluate(formula, {name: found[name][rows] for name in limits}, limits)
+        return value
     # Out of range every feature is a measured one, lest an infinity there spoil the gradient.
-    safe = {name: xp.where(inside, found[name], ranges[name].upper) for name in ranges}
-    runtime = xp.where(inside, evaluate(fit.runtime, safe, ranges), np.nan)
-    power = xp.full_like(runtime, np.nan)
-    if fit.power is not None:
-        power = xp.where(inside, evaluate(fit.power, safe, ranges), np.nan)
-    return Prediction(runtime, power, inside)
+    safe = {name: xp.where(inside, found[name], limits[name].upper) for name in limits}
+    return evaluate(formula, safe, limits)
 
 
 def _inside(table: LayerTable, fit: KindFit, found: Mapping[str, Array]) -> Array:
@@ -111,8 +108,12 @@ def evaluate(formula: Formula, found: Mapping[str, Array], ranges: Mapping[str, 
 
 
 def measured_so(model: Model, settings: CostSettings) -> bool:
-    """Return whether a model was measured in the mode and the number format that is costed."""
-    return (model.mode, model.dtype) == (settings.mode, settings.dtype)
+    """Return whether a model was measured in the mode and the number format that is costed.
+
+    All modes but training make one forward pass; how they differ stands in the layers.
+    """
+    trained = model.mode == "training"
+    return trained == settings.trains and model.dtype == settings.dtype
 
 
 def outside(table: LayerTable, model: Model, settings: CostSettings) -> list[str | None]:
@@ -125,7 +126,7 @@ def outside(table: LayerTable, model: Model, settings: CostSettings) -> list[str
     """
     fits = {fit.kind: fit for fit in model.fits}
     names = [kinds.KINDS[code] for code in kinds.kind_codes(table)]
-    found = neuralpower_features.values(table)
+    found = neuralpower_features.values(table, _marked(model))
     return [
         _why_outside(row, name, fits.get(name), table, found, model, settings)
         for row, name in enumerate(names)

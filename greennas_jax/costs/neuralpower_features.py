@@ -2,8 +2,8 @@
 
 Shapes: L layers. Hyper-parameters enter polynomials; products of them count operations and data
 ("special terms" of section 4.1 in that paper: FLOPs and the sizes of input, filters and output).
-The work of a matrix product M x K by K x N adds M K, M and K, which scale what a partly filled
-device takes.
+The work of a matrix product of M rows and depth K by K x N adds M K, M and K, which scale what a
+partly filled device takes.
 """
 
 import itertools
@@ -21,32 +21,41 @@ Array = layer_table.Array
 
 LOG = "log2 "
 IS = "is "
+_FORWARD = CostSettings()
 
 _WINDOW = ("batch", "size", "in_channels", "kernel", "stride", "padding")
 _MAP = ("batch", "size", "in_channels")
+_SEQUENCE = ("batch", "sequence", "in_channels")
 HYPER_PARAMETERS = {
     "convolution": (*_WINDOW, "out_channels"),
     "grouped_convolution": (*_WINDOW, "out_channels", "groups"),
     "depthwise_convolution": _WINDOW,
-    "inner_product": ("batch", "size", "in_channels", "out_channels"),
+    "inner_product": (*_SEQUENCE, "out_channels"),
     "pooling": _WINDOW,
     "normalisation": _MAP,
-    "attention": _MAP,
-    "feed_forward": _MAP,
-    "embedding": (*_MAP, "out_channels"),
+    "attention": (
+        *(*_SEQUENCE, "heads", "queries_per_key", "head_share", "causal", "rotary"),
+        *("relative_buckets", "memory_length", "cached"),
+    ),
+    "feed_forward": (*_SEQUENCE, "hidden", "gated"),
+    "embedding": ("batch", "sequence", "out_channels", "vocabulary"),
     "elementwise": (*_MAP, "inputs"),
 }
 _DATA = ("operations", "input_data", "output_data")
-_MATRICES = (*_DATA, "filter_data", "unfolded_data", "positions", "depth")
+_WEIGHTS = (*_DATA, "filter_data")
+_PRODUCT_OF_MATRICES = (*_WEIGHTS, "unfolded_data", "rows", "depth")
 PRODUCTS = {
-    kind: _MATRICES
-    if kind.endswith("convolution") or kind in ("inner_product", "attention", "feed_forward")
-    else _DATA
-    for kind in HYPER_PARAMETERS
+    "convolution": _PRODUCT_OF_MATRICES,
+    "grouped_convolution": _PRODUCT_OF_MATRICES,
+    "depthwise_convolution": _PRODUCT_OF_MATRICES,
+    "inner_product": _PRODUCT_OF_MATRICES,
+    "pooling": _DATA,
+    "normalisation": _DATA,
+    "attention": (*_WEIGHTS, "scores"),
+    "feed_forward": (*_WEIGHTS, "hidden_data"),
+    "embedding": _DATA,
+    "elementwise": _DATA,
 }
-
-# Terms summed at a time: bounds the memory of a prediction without one operation per term.
-_BLOCK = 16
 
 
 def _root(product: Array) -> Array:
@@ -56,17 +65,26 @@ def _root(product: Array) -> Array:
     return xp.where(positive, xp.sqrt(xp.where(positive, product, 1.0)), 0.0)
 
 
-def values(table: LayerTable) -> dict[str, Array]:
+def values(table: LayerTable, operations: Iterable[str] = ()) -> dict[str, Array]:
     """Return every feature of every layer, each [L].
 
     Windows and maps that are not square count by the geometric mean of their sides. What a layer
     does behind its own work (bias, activation, normalisation) is not counted.
+
+    Args:
+      table: Layers [L].
+      operations: Names of operations to mark; the mark is 1 where a layer is one.
     """
+    marks = {
+        f"{IS}{name.lower()}": table.namespace.where(table.is_any(Operation[name]), 1.0, 0.0)
+        for name in operations
+    }
+    return {**_sizes(table), **_of_sequences(table), **_work(table), **marks}
+
+
+def _sizes(table: LayerTable) -> dict[str, Array]:
+    """Return the hyper-parameters of layers on maps [L]."""
     xp = table.namespace
-    bare = table.replace(**dict.fromkeys(FUSED, xp.zeros_like(table.batch)))
-    filters = counts.weights(bare)
-    positions = table.batch * table.out_height * table.out_width
-    depth = table.kernel_height * table.kernel_width * table.filter_channels
     padding = (table.pad_height + table.pad_width) / 2
     return {
         "batch": table.batch,
@@ -79,16 +97,48 @@ def values(table: LayerTable) -> dict[str, Array]:
         "padding": xp.where(padding > 0, padding, 0.0),
         "groups": table.groups,
         "inputs": table.inputs,
-        "operations": traffic.work(bare, CostSettings()).forward.flops,
+    }
+
+
+def _of_sequences(table: LayerTable) -> dict[str, Array]:
+    """Return the hyper-parameters of layers on sequences [L]."""
+    xp = table.namespace
+    return {
+        "sequence": table.in_height * table.in_width,
+        "heads": table.heads,
+        "queries_per_key": table.heads / xp.maximum(table.key_value_heads, 1.0),
+        "head_share": table.heads * table.head_width / xp.maximum(table.in_channels, 1.0),
+        "causal": table.causal,
+        "rotary": table.rotary,
+        "relative_buckets": table.relative_buckets,
+        "memory_length": table.memory_length,
+        "cached": table.cached,
+        "hidden": table.hidden,
+        "gated": table.gated,
+        "vocabulary": table.vocabulary,
+    }
+
+
+def _work(table: LayerTable) -> dict[str, Array]:
+    """Return the products that count operations and data [L]."""
+    xp = table.namespace
+    bare = table.replace(**dict.fromkeys(FUSED, xp.zeros_like(table.batch)))
+    filters = xp.where(
+        bare.is_any(*counts.WEIGHTED), counts.weights(bare), counts.parameters(bare, _FORWARD)
+    )
+    rows = table.batch * table.out_height * table.out_width
+    depth = table.kernel_height * table.kernel_width * table.filter_channels
+    positions = table.batch * table.in_height * table.in_width
+    return {
+        "operations": traffic.work(bare, _FORWARD).forward.flops,
         "input_data": table.input_elements,
         "output_data": table.output_elements,
         "filter_data": filters,
-        "unfolded_data": positions * depth * table.groups,
-        "positions": positions,
+        "unfolded_data": rows * depth * table.groups,
+        "rows": rows,
         "depth": depth,
-    } | {
-        f"{IS}{operation.name.lower()}": xp.where(table.is_any(operation), 1.0, 0.0)
-        for operation in Operation
+        "scores": positions * table.heads * table.keys,
+        "hidden_data": positions * table.hidden,
     }
 
 
@@ -145,35 +195,24 @@ def design(
     return np.stack(rows, axis=-1)
 
 
-def total(terms: Sequence[Term], found: Mapping[str, Array], ranges: Mapping[str, Range]) -> Array:
+def total(terms: Iterable[Term], found: Mapping[str, Array], ranges: Mapping[str, Range]) -> Array:
     """Return the sum of some terms [L].
 
     Args:
-      terms: Terms of at most three factors, without a constant.
+      terms: The terms.
       found: Features [L].
       ranges: Their measured ranges, by name.
     """
     first: Any = next(iter(found.values()))
     xp = layer_table.array_namespace(*found.values())
-    names = sorted({name for term in terms for name in term.factors})
-    one = xp.ones_like(first)
-    columns = xp.stack([*(_factor(name, found, ranges) for name in names), one], axis=-1)
-    index = (
-        np.array(
-            [
-                [*(names.index(name) for name in term.factors), *(3 - len(term.factors)) * [-1]]
-                for term in terms
-            ],
-            dtype=np.int64,
-        ).reshape(-1, 3)
-        % columns.shape[-1]
-    )
-    weights = np.array([term.coefficient for term in terms])
+    columns: dict[str, Array] = {}
     result = xp.zeros_like(first)
-    for start in range(0, len(terms), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        product = xp.asarray(weights[part], dtype=columns.dtype)
-        for power in range(3):
-            product = product * columns[..., index[part, power]]
-        result = result + product.sum(axis=-1)
+    # Term by term: XLA compiles that faster than gathers from a table of powers.
+    for coefficient, factors in terms:
+        product = coefficient
+        for name in factors:
+            if name not in columns:
+                columns[name] = _factor(name, found, ranges)
+            product = product * columns[name]
+        result = result + product
     return result

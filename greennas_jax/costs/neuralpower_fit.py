@@ -125,8 +125,8 @@ def _fit_kind(
     seed: int,
 ) -> KindFit:
     """Return the fit of one kind from its measured layers [N]."""
-    found = neuralpower_features.values(table)
     operations = sorted({Operation(int(code)).name for code in table.operation})
+    found = neuralpower_features.values(table, operations)
     ranges = _ranges(kind, operations, found)
     folds = _folds(found, ranges, seed)
     time = _best(neuralpower_forms.runtime_forms(kind, ranges), found, ranges, runtime, folds)

@@ -6,12 +6,14 @@ from greennas_jax.costs.neuralpower_model import Error, Formula, KindFit, Model,
 BOUNDS = {
     "batch": (1.0, 64.0),
     "size": (1.0, 64.0),
+    "sequence": (1.0, 64.0),
     "in_channels": (1.0, 512.0),
     "out_channels": (1.0, 512.0),
     "kernel": (1.0, 7.0),
     "stride": (1.0, 2.0),
     "padding": (0.0, 3.0),
 }
+WIDE = dict.fromkeys(("in_channels", "out_channels"), (1.0, 4096.0)) | {"batch": (1.0, 128.0)}
 RUNTIME = Formula(
     form="polynomial",
     constant=0.02,
@@ -71,7 +73,7 @@ def model(*fits, mode="inference", dtype="fp32"):
         fits=fits
         or (
             fit("convolution", "CONVOLUTION"),
-            fit("inner_product", "INNER_PRODUCT", runtime=RELATIVE, in_channels=(1.0, 4096.0), out_channels=(1.0, 4096.0)),
+            fit("inner_product", "INNER_PRODUCT", runtime=RELATIVE, **WIDE),
         ),
     )
 
