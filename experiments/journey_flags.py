@@ -7,8 +7,9 @@ from absl import flags
 from ml_collections import config_flags
 
 from greennas_jax import configuration, journey, pipeline
-from greennas_jax.costs import devices, dtypes
+from greennas_jax.costs import devices, dtypes, neuralpower_text
 from greennas_jax.costs.devices import Device
+from greennas_jax.costs.neuralpower_model import Model
 from greennas_jax.costs.settings import WHOLE_MODES
 from greennas_jax.spec import paleo_json
 
@@ -34,6 +35,12 @@ _DTYPE = flags.DEFINE_enum(
     "Number format of weights, activations and arithmetic; fp32 by default where the device "
     "computes in it, else the device's own.",
 )
+_POWER = flags.DEFINE_string(
+    "power",
+    None,
+    "The power model: physical (default), or neuralpower:FILE for runtime and power by layer "
+    "models fitted to measurements.",
+)
 _STRICT = flags.DEFINE_bool("strict", False, "Refuse layer types that are not known.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
 _CONFIG = config_flags.DEFINE_config_file(
@@ -49,8 +56,16 @@ def _config(device: Device) -> pipeline.PipelineConfig:
         changes["max_accuracy_drop"] = _DROP.value
     mode = config.settings.mode if _MODE.value is None else _MODE.value
     dtype = devices.chosen_dtype(device, _DTYPE.value, config.settings.dtype)
-    changes["settings"] = dataclasses.replace(config.settings, mode=mode, dtype=dtype)
+    power = config.settings.power if _POWER.value is None else _POWER.value
+    changes["settings"] = dataclasses.replace(
+        config.settings, mode=mode, dtype=dtype, power=_power_model(power)
+    )
     return dataclasses.replace(config, **changes)
+
+
+def _power_model(power: str | Model) -> str | Model:
+    """Return a power model by what the flag or the configuration says."""
+    return neuralpower_text.chosen(power) if isinstance(power, str) else power
 
 
 def request() -> journey.Request:

@@ -7,7 +7,14 @@ python experiments/profile.py --spec=configs/specs/alex_v2.json --device=titan_x
 import command_line
 from absl import flags
 
-from greennas_jax.costs import conv_algorithms, devices, dtypes, profile_text, settings
+from greennas_jax.costs import (
+    conv_algorithms,
+    devices,
+    dtypes,
+    neuralpower_text,
+    profile_text,
+    settings,
+)
 from greennas_jax.costs import profile as cost_profile
 from greennas_jax.report import files
 from greennas_jax.spec import paleo_json
@@ -35,7 +42,10 @@ _PIPELINED = flags.DEFINE_bool(
     "pipelined", False, "Computing and moving overlap: a layer takes the longer of the two."
 )
 _POWER = flags.DEFINE_string(
-    "power", "physical", f"The power model: {', '.join(settings.POWER_MODELS)}."
+    "power",
+    "physical",
+    f"The power model: {', '.join(settings.POWER_MODELS)}, or neuralpower:FILE for runtime and "
+    "power by layer models fitted to measurements.",
 )
 _COMPAT = flags.DEFINE_enum(
     "compat", None, ["paleo"], "Reproduce the original Paleo's times, mistakes included."
@@ -67,7 +77,7 @@ def main() -> None:
         compat=_COMPAT.value,
         conv_algorithm=_CONV_ALGORITHM.value,
         pipelined=_PIPELINED.value,
-        power=_POWER.value,
+        power=neuralpower_text.chosen(_POWER.value),
         dtype=devices.chosen_dtype(device, _DTYPE.value),
     )
     network = paleo_json.load(_SPEC.value, strict=_STRICT.value)

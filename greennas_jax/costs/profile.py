@@ -10,6 +10,7 @@ import numpy as np
 from greennas_jax.costs import (
     conv_algorithms,
     counts,
+    estimates,
     explain,
     layer_table,
     memory,
@@ -17,10 +18,12 @@ from greennas_jax.costs import (
     paleo_order,
     passes,
     power,
+    profile_fitted,
     remote_fetch,
 )
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.layer_table import LayerTable, Operation
+from greennas_jax.costs.neuralpower_model import Model
 from greennas_jax.costs.paleo import LayerTimes
 from greennas_jax.costs.settings import WHOLE_MODES, CostSettings
 from greennas_jax.spec import parallel
@@ -80,10 +83,18 @@ def profile(
         columns |= _fetching(layers, split, table, times, device, settings)
     columns = {name: np.where(dropped, 0.0, column) for name, column in columns.items()}
     reasons: Reasons = {}
+    provenance = _provenance(device, settings)
+    provenances = [provenance] * len(layers)
+    model = settings.power if isinstance(settings.power, Model) else None
+    if model is not None:
+        found = estimates.estimate(table, times, device, settings)
+        columns |= profile_fitted.columns(columns, found, settings.mode)
+        provenances = profile_fitted.provenances(found, model, provenance)
+        if found.fitted_time.any():
+            reasons["passes"] = profile_fitted.REASON
     batch = shape_rules.batch_size(shapes)
     totals = _totals(columns, device, batch, reasons)
     totals |= _peaks(layers, table, settings, reasons)
-    provenance = _provenance(device, settings)
     result = {
         "schema": SCHEMA,
         "network": network.name,
@@ -95,12 +106,12 @@ def profile(
             "ppp_comm": settings.ppp_comm,
             "conv_algorithm": settings.conv_algorithm,
             "pipelined": settings.pipelined,
-            "power": settings.power,
+            "power": str(settings.power),
             "compat": settings.compat,
             "dtype": settings.dtype,
         },
         "totals": totals,
-        "layers": _layers(layers, shapes, columns, provenance, reasons),
+        "layers": _layers(layers, shapes, columns, provenances, reasons),
         "coverage": _coverage(layers, table, columns, dropped, settings),
         "provenance": provenance,
         "sources": dict(device.sources),
@@ -108,8 +119,11 @@ def profile(
     }
     if settings.conv_algorithm == conv_algorithms.FASTEST:
         _name_fastest(result["layers"], paleo.fastest(table, device, settings))
+    if model is not None:
+        result["fitted"] = profile_fitted.summary(model)
     if explained:
-        result["explain"] = explain.of_network(network, device, settings, batch_size)
+        physical = dataclasses.replace(settings, power="physical")
+        result["explain"] = explain.of_network(network, device, physical, batch_size)
     return result
 
 
@@ -223,7 +237,7 @@ def _totals(
             f"power and energy are not known: device '{device.name}' states neither "
             "'tdp_w' nor 'static_w'"
         )
-    if math.isnan(found["backward_ms"]):
+    if math.isnan(found["backward_ms"]) and "passes" not in reasons:
         reasons["backward"] = (
             "Paleo stops at a gradient whose shape differs from what it is the gradient of; "
             "without 'compat' it is costed"
@@ -243,7 +257,7 @@ def _layers(
     layers: Sequence[Layer],
     shapes: Mapping[str, Shapes],
     columns: Columns,
-    provenance: str,
+    provenances: Sequence[str],
     reasons: Reasons,
 ) -> list[dict[str, Any]]:
     """Return one record per layer, in topological order."""
@@ -259,7 +273,7 @@ def _layers(
             "input_shape": [list(shape) for shape in inputs] if several else list(inputs[0]),
             "output_shape": list(output),
             **figures,
-            "provenance": provenance,
+            "provenance": provenances[index],
         }
         if None in figures.values():
             record["reason"] = reason
@@ -276,6 +290,9 @@ def _coverage(
 ) -> dict[str, list[dict[str, str]]]:
     """Return the layers that cost nothing, and those that the model does not really describe."""
     free, outside = [], []
+    reasons: list[str | None] = [None] * len(layers)
+    if isinstance(settings.power, Model):
+        reasons = profile_fitted.outside(table, settings.power, settings)
     for index, layer in enumerate(layers):
         named = {"name": layer.name, "type": layer.type}
         if columns["time_ms"][index] == 0:
@@ -289,6 +306,8 @@ def _coverage(
             outside.append(named | {"reason": "Paleo ignores groups"})
         if dropped[index]:
             outside.append(named | {"reason": "Paleo leaves this layer out without a message"})
+        if reasons[index] and columns["time_ms"][index] > 0:
+            outside.append(named | {"reason": reasons[index]})
     return {"zero_cost_layers": free, "out_of_range_layers": outside}
 
 

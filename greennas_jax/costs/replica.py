@@ -10,6 +10,7 @@ import numpy as np
 
 from greennas_jax.costs import counts, layer_table, paleo, paleo_order, passes, power
 from greennas_jax.costs.devices import Device
+from greennas_jax.costs.neuralpower_model import Model
 from greennas_jax.costs.paleo import LayerTimes
 from greennas_jax.costs.settings import CostSettings
 from greennas_jax.spec import shapes as shape_rules
@@ -62,8 +63,14 @@ def cost(expanded: Expanded, device: Device, settings: CostSettings, batch: int)
 
     Raises:
       SpecError: If shapes disagree.
-      ValueError: If the original Paleo is to be reproduced and refuses a layer.
+      ValueError: If the original Paleo is to be reproduced and refuses a layer, or the power model
+        is a fitted one.
     """
+    if isinstance(settings.power, Model):
+        raise ValueError(
+            "power is a fitted model, which does not divide a training step into passes; "
+            "allowed: physical"
+        )
     settings = dataclasses.replace(settings, mode="training")
     device = device.at(settings.dtype)
     compat = "paleo" if settings.compat == "paleo" else None

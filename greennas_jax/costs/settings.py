@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from greennas_jax.costs import conv_algorithms, dtypes
+from greennas_jax.costs.neuralpower_model import Model
 
 MODES = ("inference", "training", "prefill", "decode")
 # Those that run a network over its whole input, whatever its layers.
@@ -30,7 +31,8 @@ class CostSettings:
         pass of each layer the quickest of those that apply.
       pipelined: Whether computing and moving overlap: a layer then takes the longer of the two
         instead of their sum.
-      power: Which power model gives the energy.
+      power: "physical" (Paleo's times and the device's power figures), or a fitted model that
+        gives runtime and power of layers like those that were measured.
       dtype: Number format of weights and activations, and of the arithmetic. Momentum, gradients
         and the weights that an update changes are fp32 in any (Micikevicius et al., "Mixed
         precision training", ICLR 2018).
@@ -43,7 +45,7 @@ class CostSettings:
     compat: str | None = None
     conv_algorithm: str = "gemm"
     pipelined: bool = False
-    power: str = "physical"
+    power: str | Model = "physical"
     dtype: str = "fp32"
     attention: str = "materialised"
 
@@ -60,7 +62,12 @@ class CostSettings:
         _one_of("conv_algorithm", named, conv_algorithms.choices())
         if not isinstance(self.pipelined, bool):
             raise ValueError(f"pipelined is {self.pipelined!r}; allowed: true or false")
-        _one_of("power", self.power, POWER_MODELS)
+        if not isinstance(self.power, Model):
+            _one_of("power", self.power, POWER_MODELS)
+        elif self.compat == "paleo":
+            raise ValueError(
+                "power is a fitted model with compat 'paleo'; allowed: physical, the original's"
+            )
         _one_of("dtype", self.dtype, dtypes.DTYPES)
         if self.compat == "paleo" and self.dtype != "fp32":
             raise ValueError(

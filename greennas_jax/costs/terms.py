@@ -8,7 +8,7 @@ need. It must run on numpy and on JAX arrays alike.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from greennas_jax.costs import counts, layer_table, paleo, power
+from greennas_jax.costs import counts, estimates, layer_table, paleo
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.layer_table import LayerTable
 from greennas_jax.costs.settings import CostSettings
@@ -57,14 +57,6 @@ def get(name: str) -> Term:
     return _TERMS[name]
 
 
-def _energy(table: LayerTable, device: Device, settings: CostSettings) -> Array:
-    return power.energy(table, paleo.times(table, device, settings), device, settings)
-
-
-def _time(table: LayerTable, device: Device, settings: CostSettings) -> Array:
-    return paleo.of_mode(paleo.times(table, device, settings), settings.mode)
-
-
 def _memory(table: LayerTable, device: Device, settings: CostSettings) -> Array:
     del device
     return counts.weight_bytes(table, settings) + counts.activation_bytes(table, settings)
@@ -79,8 +71,8 @@ def _flops(table: LayerTable, device: Device, settings: CostSettings) -> Array:
     return paleo.totals(table, settings, device)[0]
 
 
-register(Term("energy", "J", _energy, "energy of inference or a training step"))
-register(Term("time", "ms", _time, "time of inference or a training step"))
+register(Term("energy", "J", estimates.energy, "energy of inference or a training step"))
+register(Term("time", "ms", estimates.time, "time of inference or a training step"))
 register(Term("memory", "bytes", _memory, "weights (three copies in training) and activations"))
 register(Term("parameters", "count", _parameters, "trainable parameters"))
 register(Term("flops", "FLOP", _flops, "operations; a multiply-add is two"))
