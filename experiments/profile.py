@@ -16,7 +16,7 @@ from greennas_jax.costs import (
     settings,
 )
 from greennas_jax.costs import profile as cost_profile
-from greennas_jax.report import files
+from greennas_jax.report import breakdown_table, files
 from greennas_jax.spec import paleo_json
 
 _SPEC = flags.DEFINE_string("spec", None, "The network, a file in Paleo's JSON.", required=True)
@@ -64,6 +64,13 @@ _SUMMARY = flags.DEFINE_bool(
 _EXPLAIN = flags.DEFINE_bool(
     "explain", False, "Print where, by how much and why the times differ from the original Paleo's."
 )
+_MEASURED_MS = flags.DEFINE_float(
+    "measured_ms", None, "Time of the passes measured elsewhere [ms]: energy is that of this time."
+)
+_BREAKDOWN = flags.DEFINE_bool(
+    "breakdown", False, "Print what energy is spent on: by pass, by layer and by kind of layer."
+)
+_PICTURE = flags.DEFINE_string("picture", None, "Draw what energy is spent on into this PNG file.")
 _JSON = flags.DEFINE_string("json", None, "Write the profile into this file.")
 
 
@@ -82,11 +89,23 @@ def main() -> None:
     )
     network = paleo_json.load(_SPEC.value, strict=_STRICT.value)
     result = cost_profile.profile(
-        network, device, chosen, _BATCH_SIZE.value, explained=_EXPLAIN.value
+        network,
+        device,
+        chosen,
+        _BATCH_SIZE.value,
+        explained=_EXPLAIN.value,
+        measured_ms=_MEASURED_MS.value,
     )
+    if _PICTURE.value:
+        # The drawing library takes longer to load than everything else to run.
+        from greennas_jax.report import breakdown_picture
+
+        breakdown_picture.draw(_PICTURE.value, result)
     if _JSON.value:
         files.write_json(_JSON.value, result)
     print(profile_text.summary_text(result) if _SUMMARY.value else profile_text.text(result))
+    if _BREAKDOWN.value:
+        print(f"\n{breakdown_table.text(result)}")
     if _EXPLAIN.value:
         print(f"\n{profile_text.explain_text(result)}")
 

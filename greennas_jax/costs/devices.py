@@ -37,10 +37,14 @@ FIGURES = (
 OBJECTS = ("dtypes", "efficiency", "calibration")
 _MAY_BE_ZERO = ("pj_per_flop", "pj_per_byte", "static_w", "idle_w", "overhead_us")
 
-# Titan X draws nearly flat power plus traffic (rows of Cai et al., NeuralPower, ACML 2017).
-ASSUMED_STATIC_SHARE = 0.65
-# Choi et al., "A roofline model of energy", IPDPS 2013: GTX 680.
-ASSUMED_PJ_PER_BYTE = 438.0
+# Shares of the TDP, for devices that nobody measured: constant power, traffic at the peak
+# bandwidth, arithmetic at the peak rate. The first two are the medians of GTX 580, GTX 680 and GTX
+# Titan (0.50, 0.34, 0.49 and 0.40, 0.43, 0.31: Choi et al., "A roofline model of energy", IPDPS
+# 2013, quoted from memory). Their third (0.65, 0.68, 0.55) is of hand-tuned kernels at the peak; it
+# was chosen lower on the three Titan X rows of Cai et al. (NeuralPower, ACML 2017).
+ASSUMED_STATIC_SHARE = 0.5
+ASSUMED_TRAFFIC_SHARE = 0.4
+ASSUMED_ARITHMETIC_SHARE = 0.35
 
 figure = figures.figure
 
@@ -132,7 +136,8 @@ class Device:
         return tuple(
             f"{name} {getattr(self, name):g} ({source})"
             for name, source in self.sources
-            if source.startswith("assumed") and name in ("static_w", "pj_per_flop", "pj_per_byte")
+            if self.power_known and source.startswith("assumed")
+            if name in ("static_w", "pj_per_flop", "pj_per_byte")
         )
 
 
@@ -208,9 +213,9 @@ def _complete(stated: dict[str, Any], found: dict[str, Figure], where: str) -> D
     if not isinstance(calibration, dict | None):
         raise DeviceError(f"{where}: 'calibration' is {calibration!r}; an object needed")
     rates = {key: found.pop(key) for key in ("peak_gflops", "pj_per_flop") if key in found}
-    formats = precisions.read(default, rates, stated, where)
     power_known = "tdp_w" in found or "static_w" in found
-    _assume(found)
+    at_peak = _assume(found)
+    formats = precisions.read(default, rates, stated, at_peak, where)
     own = {name: getattr(formats[0], name) for name in precisions.FIGURES}
     return Device(
         name=stated["name"].lower(),
@@ -224,14 +229,24 @@ def _complete(stated: dict[str, Any], found: dict[str, Figure], where: str) -> D
     )
 
 
-def _assume(found: dict[str, Figure]) -> None:
-    """Fill in what a file leaves out, each with what is assumed."""
+def _assume(found: dict[str, Figure]) -> Figure:
+    """Fill in what a file leaves out; return the power of arithmetic at the peak rate [W]."""
     found.setdefault("paleo_clock_mhz", found["clock_mhz"])
-    if "static_w" not in found:
-        tdp = found["tdp_w"][0] if "tdp_w" in found else math.nan
-        source = f"assumed: {ASSUMED_STATIC_SHARE:g} x TDP, not calibrated"
-        found["static_w"] = ASSUMED_STATIC_SHARE * tdp, source
-    found.setdefault("tdp_w", (math.inf, "not stated"))
+    # Without a TDP the shares are those of the one that the static power would be the share of.
+    base = "TDP" if "tdp_w" in found else "twice the static power"
+    static = found.get("static_w", (math.nan, ""))[0]
+    watts = found["tdp_w"][0] if "tdp_w" in found else static / ASSUMED_STATIC_SHARE
+
+    def share(of: float, what: str = "") -> str:
+        return f"assumed: {of:g} x {base}{what}, not calibrated"
+
+    found.setdefault("static_w", (ASSUMED_STATIC_SHARE * watts, share(ASSUMED_STATIC_SHARE)))
     found.setdefault(
-        "pj_per_byte", (ASSUMED_PJ_PER_BYTE, "assumed: GTX 680, Choi et al. 2013, not calibrated")
+        "pj_per_byte",
+        (
+            1000 * ASSUMED_TRAFFIC_SHARE * watts / found["bandwidth_gbs"][0],
+            share(ASSUMED_TRAFFIC_SHARE, " / peak bandwidth"),
+        ),
     )
+    found.setdefault("tdp_w", (math.inf, "not stated"))
+    return ASSUMED_ARITHMETIC_SHARE * watts, share(ASSUMED_ARITHMETIC_SHARE, " / peak rate")

@@ -10,8 +10,6 @@ from typing import Any
 from greennas_jax.costs import dtypes, figures, kinds
 from greennas_jax.costs.figures import DeviceError, Figure
 
-# Choi et al. (IPDPS 2013) find the energy of an operation in fits; none is assumed without one.
-ASSUMED_PJ_PER_FLOP: Figure = (0.0, "assumed: power is flat plus traffic, not calibrated")
 SHARES = ("compute", "memory")
 # The figures that depend on the format.
 FIGURES = ("peak_gflops", "pj_per_flop", "compute_efficiency", "memory_efficiency")
@@ -43,7 +41,11 @@ class Precision:
 
 
 def read(
-    default: str, rates: Mapping[str, Figure], stated: Mapping[str, Any], where: str
+    default: str,
+    rates: Mapping[str, Figure],
+    stated: Mapping[str, Any],
+    at_peak: Figure,
+    where: str,
 ) -> tuple[Precision, ...]:
     """Return every number format that a device file states, the default one first.
 
@@ -51,6 +53,8 @@ def read(
       default: The format of the figures that stand outside "dtypes".
       rates: Those figures, `peak_gflops` and perhaps `pj_per_flop`.
       stated: The file's object; "dtypes" and "efficiency" are read.
+      at_peak: Power of the arithmetic at the peak rate [W], for formats that state no energy of an
+        operation.
       where: The file, for messages.
 
     Raises:
@@ -66,7 +70,10 @@ def read(
                 )
             found[dtype] = _rates(entry, f"{inside}: '{dtype}'")
     shares = _efficiency(stated, where, found)
-    return tuple(_precision(dtype, stated_rates, shares) for dtype, stated_rates in found.items())
+    for own in found.values():
+        watts, source = at_peak
+        own.setdefault("pj_per_flop", (1000 * watts / own["peak_gflops"][0], source))
+    return tuple(_precision(dtype, own, shares) for dtype, own in found.items())
 
 
 def _rates(entry: Any, where: str) -> dict[str, Figure]:
@@ -104,7 +111,6 @@ def _efficiency(
 def _precision(
     dtype: str, rates: dict[str, Figure], shares: dict[tuple[str, str, str], Figure]
 ) -> Precision:
-    rates.setdefault("pj_per_flop", ASSUMED_PJ_PER_FLOP)
     own = {
         f"{share}_efficiency.{kind}": stated
         for (of, share, kind), stated in shares.items()

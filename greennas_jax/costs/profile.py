@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from greennas_jax.costs import (
+    breakdown,
     conv_algorithms,
     counts,
     estimates,
     explain,
+    kinds,
     layer_table,
     memory,
     paleo,
@@ -46,6 +48,7 @@ def profile(
     batch_size: int | None = None,
     *,
     explained: bool = False,
+    measured_ms: float | None = None,
 ) -> dict[str, Any]:
     """Return a network's profile, `greennas.profile/1`.
 
@@ -59,6 +62,8 @@ def profile(
       batch_size: Replaces the batch size of every input where given.
       explained: Whether to say, under "explain", where and why the default differs from the
         original Paleo.
+      measured_ms: The time of the mode's passes in all, measured elsewhere [ms]: layers share it
+        as they are predicted to, and energy is what is drawn in that time.
 
     Raises:
       SpecError: If the network's shapes disagree, or splits do not divide a layer.
@@ -78,12 +83,21 @@ def profile(
     paleo.check(table, settings, names)
     dropped = _dropped(network, names, settings)
     times = paleo.network_times(table, device, settings, kept=~dropped)
+    predicted_ms = float(paleo.of_mode(times, settings.mode).sum())
+    if measured_ms is not None:
+        if settings.power != "physical":
+            raise ValueError("a measured time goes with power 'physical', not with a fitted model")
+        if split and compat:
+            raise ValueError(
+                "a measured time is for a network without ModelParallel where 'compat' is 'paleo'"
+            )
+        times = power.at_time(times, settings.mode, measured_ms)
     columns = _columns(table, times, device, settings)
     if split and compat:
         columns |= _fetching(layers, split, table, times, device, settings)
     columns = {name: np.where(dropped, 0.0, column) for name, column in columns.items()}
     reasons: Reasons = {}
-    provenance = _provenance(device, settings)
+    provenance = _provenance(device, settings, measured_ms, predicted_ms)
     provenances = [provenance] * len(layers)
     model = settings.power if isinstance(settings.power, Model) else None
     if model is not None:
@@ -109,6 +123,7 @@ def profile(
             "power": str(settings.power),
             "compat": settings.compat,
             "dtype": settings.dtype,
+            "measured_ms": measured_ms,
         },
         "totals": totals,
         "layers": _layers(layers, shapes, columns, provenances, reasons),
@@ -117,6 +132,12 @@ def profile(
         "sources": dict(device.sources),
         "reasons": reasons,
     }
+    if "passes" in reasons:
+        reasons["breakdown"] = profile_fitted.NO_PARTS
+        device_of_parts = device.replace(power_known=False)
+    else:
+        device_of_parts = device
+    result |= _break_down(result["layers"], table, times, dropped, device_of_parts, settings)
     if settings.conv_algorithm == conv_algorithms.FASTEST:
         _name_fastest(result["layers"], paleo.fastest(table, device, settings))
     if model is not None:
@@ -311,10 +332,51 @@ def _coverage(
     return {"zero_cost_layers": free, "out_of_range_layers": outside}
 
 
-def _provenance(device: Device, settings: CostSettings) -> str:
+def _break_down(
+    records: list[dict[str, Any]],
+    table: LayerTable,
+    times: LayerTimes,
+    dropped: np.ndarray,
+    device: Device,
+    settings: CostSettings,
+) -> dict[str, Any]:
+    """Add to each layer its kind and what its energy is spent on; return the sums of them.
+
+    Args:
+      records: The layers' records, which are added to.
+      table: Layers [L].
+      times: Their times [ms].
+      dropped: The layers that the rules leave out, bool [L].
+      device: The device.
+      settings: What is costed.
+    """
+    for entry, code in zip(records, kinds.kind_codes(table), strict=True):
+        entry |= {"kind": kinds.KINDS[int(code)], "energy_parts_j": None}
+    if not device.power_known:
+        return {"breakdown": None}
+    found = breakdown.of_layers(table, times, device, settings)
+    found = {
+        name: power.Parts(*(np.where(dropped, 0.0, part) for part in parts))
+        for name, parts in found.items()
+    }
+    for entry, parts in zip(records, breakdown.of_rows(found), strict=True):
+        entry["energy_parts_j"] = parts
+    milliseconds = np.where(dropped, 0.0, paleo.of_mode(times, settings.mode))
+    names = [entry["name"] for entry in records]
+    return {"breakdown": breakdown.record(found, table, milliseconds, names, device)}
+
+
+def _provenance(
+    device: Device, settings: CostSettings, measured_ms: float | None, predicted_ms: float
+) -> str:
     """Return where the figures come from: model, device, coefficients."""
     rules = "as published" if settings.compat == "paleo" else "corrected"
     time = f"predicted: Paleo's model {rules}, device '{device.name}'"
+    if measured_ms is not None:
+        time = (
+            f"time measured elsewhere, {measured_ms:g} ms in all, shared out as {time} "
+            f"({predicted_ms:.4g} ms in all)"
+        )
     if not device.power_known:
         return time
     assumed = device.assumptions

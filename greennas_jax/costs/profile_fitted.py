@@ -20,6 +20,10 @@ REASON = (
     "a fitted model predicts what a layer takes as a whole: how it divides into passes, computing "
     "and moving is not known"
 )
+NO_PARTS = (
+    "a fitted model predicts the energy of a layer as a whole: how it divides into arithmetic, "
+    "movement and static power is not known"
+)
 
 
 def columns(physical: Columns, found: Estimate, mode: str) -> Columns:

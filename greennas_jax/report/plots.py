@@ -159,7 +159,7 @@ def layer_energy(path: str | os.PathLike[str], changes: Sequence[LayerChange]) -
     style = {"va": "center_baseline", "fontsize": 10, "color": INK, "parse_math": False}
     for position, bar in enumerate(bars):
         axes.text(1.02, position, bar.note, transform=axes.get_yaxis_transform(), **style)
-    axes.set_yticks(positions, [_short(bar.label) for bar in bars], fontsize=10, parse_math=False)
+    axes.set_yticks(positions, [short(bar.label) for bar in bars], fontsize=10, parse_math=False)
     axes.set_xlim(0, 1.02 * top)
     axes.set_ylim(max(len(bars), 1) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
@@ -275,16 +275,16 @@ def save(path: str | os.PathLike[str], figure: Figure) -> None:
     files.write_bytes(path, buffer.getvalue())
 
 
-def panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
+def panels(*heights: float) -> tuple[Figure, list[Axes]]:
     """Return an empty figure of the common width, and its axes below each other.
 
     Args:
-      count: Number of axes.
-      height: Height of each [inches].
+      *heights: Height of each axes [inches].
     """
-    figure = Figure(figsize=(WIDTH_INCHES, count * height), layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, sum(heights)), layout="constrained")
     backend_agg.FigureCanvasAgg(figure)
-    found = [figure.add_subplot(count, 1, index) for index in range(1, count + 1)]
+    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    found = [figure.add_subplot(grid[index]) for index in range(len(heights))]
     for axes in found:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(visible=True, color="#E4E4E4", linewidth=0.8)
@@ -295,7 +295,7 @@ def panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
 
 def _figure(height: float) -> tuple[Figure, Axes]:
     """Return an empty figure of the common width, and its axes."""
-    figure, (axes,) = panels(1, height)
+    figure, (axes,) = panels(height)
     return figure, axes
 
 
@@ -372,7 +372,7 @@ def _cost_axis(axes: Axes, costs: Sequence[float], *, vertical: bool = False) ->
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     """Return a name cut in its middle where it is too long for a label."""
     if len(name) <= LONGEST_LABEL:
         return name

@@ -34,7 +34,7 @@ def draw(path: str | os.PathLike[str], study: Mapping[str, Any]) -> Figure:
     """
     points = sorted(study["points"], key=lambda point: point["workers"])
     known = all(point["energy_j"] is not None for point in points)
-    figure, panels = plots.panels(3 if known else 2, 3.1)
+    figure, panels = plots.panels(*([3.1] * (3 if known else 2)))
     _draw_step(panels[0], points)
     _draw_speedup(panels[1], points, study["fastest_workers"])
     if known:

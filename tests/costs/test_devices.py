@@ -63,8 +63,10 @@ def test_names_in_any_case():
 
 def test_unstated_coefficients_are_stated_assumptions():
     device = devices.load("titan_x")
-    # 0.65 * 250 W.
-    assert (device.static_w, device.pj_per_byte, device.pj_per_flop) == (162.5, 438, 0)
+    # 0.5 of 250 W; 0.4 of them for 336.5 GB/s, 0.35 of them for 6144 GFLOP/s.
+    assert device.static_w == 125
+    assert device.pj_per_byte == pytest.approx(100 / 336.5e9 * 1e12)
+    assert device.pj_per_flop == pytest.approx(87.5 / 6144e9 * 1e12)
     assert len(device.assumptions) == 3
     assert all("assumed" in assumption for assumption in device.assumptions)
     assert all(source for _, source in device.sources)
@@ -81,6 +83,10 @@ def test_a_device_file_of_ones_own(tmp_path):
     device = devices.load(path)
     assert (device.name, device.static_w, device.power_known) == ("mine", 5, True)
     assert math.isinf(device.tdp_w)
+    # As of a TDP of 10 W: 4 W for 10 GB/s, 3.5 W for 100 GFLOP/s.
+    assert device.pj_per_byte == pytest.approx(400)
+    assert device.pj_per_flop == pytest.approx(35)
+    assert "twice the static power" in device.assumptions[0]
 
 
 def test_a_device_without_power_says_so():

@@ -87,7 +87,7 @@ def test_coverage_names_what_is_free_and_what_is_guessed(every_type):
 def test_every_figure_says_where_it_comes_from(every_type):
     found = profile_of(every_type)
     assert "predicted" in found["provenance"]
-    assert "assumed: 0.65 x TDP" in found["provenance"]
+    assert "assumed: 0.5 x TDP" in found["provenance"]
     assert all(layer["provenance"] == found["provenance"] for layer in found["layers"])
     assert found["sources"]["peak_gflops"].startswith("Paleo")
 

@@ -190,8 +190,8 @@ def test_energy_by_hand(lenet):
     sent = 2 * (61706 * 4 / 1.25e9 * 1000 + 0.02)
     assert point["synchronise_ms"] == pytest.approx(sent)
     assert point["iteration_ms"] == pytest.approx(half["iteration_ms"] + sent)
-    # 0.65 x 250 W while both wait; two nodes of one worker each draw 50 W all the time.
-    waiting = 2 * 162.5 * sent / 1000
+    # 0.5 x 250 W while both wait; two nodes of one worker each draw 50 W all the time.
+    waiting = 2 * 125 * sent / 1000
     host = 2 * 50 * point["iteration_ms"] / 1000
     assert point["waiting_j"] == pytest.approx(waiting)
     assert point["host_j"] == pytest.approx(host)

@@ -80,6 +80,20 @@ def test_a_device_file_of_ones_own(spec, tmp_path):
     assert "states neither 'tdp_w' nor 'static_w'" in result.stdout
 
 
+def test_breakdown_and_picture(spec, tmp_path):
+    out, picture = tmp_path / "out.json", tmp_path / "parts.png"
+    flags = ("--breakdown", f"--picture={picture}", f"--json={out}", "--measured_ms=3.5")
+    result = run("profile", f"--spec={spec}", "--device=titan_x", *flags)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "data movement" in result.stdout
+    assert "time measured elsewhere, 3.5 ms" in result.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    found = json.loads(out.read_text())
+    # 125 W for 3.5 ms.
+    assert found["breakdown"]["total"]["static_j"] == pytest.approx(0.4375)
+    assert found["layers"][1]["kind"] == "convolution"
+
+
 def test_number_formats(spec, tmp_path):
     figures = {"clock_mhz": 100, "peak_gflops": 10, "bandwidth_gbs": 5}
     stated: dict = {key: {"value": value, "source": "test"} for key, value in figures.items()}
@@ -111,6 +125,8 @@ def test_number_formats(spec, tmp_path):
         ("--dtype=fp64", ("--dtype", "bf16")),
         ("--dtype=bf16", ("'titan_x'", "'bf16'", "allowed: fp32")),
         ("--power=guess", ("'guess'", "allowed: physical")),
+        ("--measured_ms=-1", ("the measured time is -1", "above 0")),
+        ("--picture=/absent/out.png", ("/absent/out.png",)),
         ("--ppp_comp=62", ("ppp_comp is 62", "at most 1")),
         ("--batch_size=0", ("--batch_size",)),
         ("--batch_size=many", ("--batch_size",)),
