@@ -26,7 +26,29 @@ _DEVICE = flags.DEFINE_string(
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", None, "Batch size; by default the one in the network's text.", lower_bound=1
 )
-_MODE = flags.DEFINE_enum("mode", "inference", settings.MODES, "What is costed.")
+_MODE = flags.DEFINE_enum(
+    "mode",
+    "inference",
+    settings.MODES,
+    "What is costed; of networks that make one token after another, prefill is the prompt and "
+    "decode one more token of each sequence.",
+)
+_SEQUENCE_LENGTH = flags.DEFINE_integer(
+    "sequence_length", None, "Length of the sequences; by default the text's.", lower_bound=1
+)
+_CONTEXT = flags.DEFINE_integer(
+    "context",
+    None,
+    "Tokens that a new one attends to when decoding, itself included; by default the sequence's "
+    "length.",
+    lower_bound=1,
+)
+_ATTENTION = flags.DEFINE_enum(
+    "attention",
+    "materialised",
+    settings.ATTENTIONS,
+    "How attention is computed: scores written to memory and masked ones computed, or neither.",
+)
 _PPP_COMP = flags.DEFINE_float(
     "ppp_comp", 1.0, "Attainable share of the peak of computation and memory, above 0, at most 1."
 )
@@ -86,6 +108,7 @@ def main() -> None:
         pipelined=_PIPELINED.value,
         power=neuralpower_text.chosen(_POWER.value),
         dtype=devices.chosen_dtype(device, _DTYPE.value),
+        attention=_ATTENTION.value,
     )
     network = paleo_json.load(_SPEC.value, strict=_STRICT.value)
     result = cost_profile.profile(
@@ -93,6 +116,8 @@ def main() -> None:
         device,
         chosen,
         _BATCH_SIZE.value,
+        sequence_length=_SEQUENCE_LENGTH.value,
+        context=_CONTEXT.value,
         explained=_EXPLAIN.value,
         measured_ms=_MEASURED_MS.value,
     )

@@ -109,7 +109,10 @@ def activation_bytes(table: LayerTable, settings: CostSettings) -> Array:
 
 
 def working_bytes(table: LayerTable, settings: CostSettings) -> Array:
-    """Return the most bytes inside each layer that are alive while its forward pass runs [L]."""
+    """Return the most bytes inside each layer that are alive while its forward pass runs [L].
+
+    Those of attentions and feed-forward layers; of others a result is written straight away.
+    """
     return settings.element_bytes * _inside(
         table, lambda: attention.working_elements(table, settings), feed_forward.working_elements
     )

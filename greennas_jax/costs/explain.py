@@ -30,7 +30,8 @@ from greennas_jax.spec.network import Network
 
 REASONS = {
     "dropped": "Paleo never reaches this layer and leaves it out without a message",
-    "refused": "Paleo gives no figure: a gradient's shape differs from what it is of",
+    "refused": "Paleo gives no figure: a gradient's shape differs from what it is of, or it has no "
+    "such layer",
     "shape": "a window is clipped to its input, and every open size is filled in",
     "clock": "Paleo's clock of this device, hence its least time, is a misprint",
     "gigabyte": "a GB/s is 10^9 bytes per second; Paleo moves 2^30",
@@ -250,7 +251,8 @@ def _updates(
 
 def _refused(table: LayerTable, settings: CostSettings) -> np.ndarray:
     unbuilt, data, filters = gemm.refusals(table)
-    return unbuilt | ((data | filters) & (settings.mode == "training"))
+    newer = gemm.has_no_such_layer(table)
+    return newer | unbuilt | ((data | filters) & settings.trains)
 
 
 def _report(

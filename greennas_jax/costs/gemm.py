@@ -122,6 +122,16 @@ def _unweighted(table: LayerTable) -> list[tuple[Array, Pass]]:
     ]
 
 
+def has_no_such_layer(table: LayerTable) -> Array:
+    """Return which layers are of a type that came after the original, bool [L].
+
+    It would cost them nothing and pass their input through, so that a network of them would be
+    another one; an inner product for each position would be flattened.
+    """
+    per_position = table.is_any(Operation.INNER_PRODUCT) & (table.out_height > 1)
+    return per_position | table.is_any(*counts.SEQUENCE)
+
+
 def refusals(table: LayerTable) -> tuple[Array, Array, Array]:
     """Return where the original stops with an assertion: forward, data and filter, bool [L].
 

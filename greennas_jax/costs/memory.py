@@ -10,7 +10,12 @@ from greennas_jax.costs.settings import CostSettings
 from greennas_jax.spec.network import Layer
 
 
-def largest_live_set(layers: Sequence[Layer], sizes: np.ndarray, views: np.ndarray) -> float:
+def largest_live_set(
+    layers: Sequence[Layer],
+    sizes: np.ndarray,
+    views: np.ndarray,
+    inside: np.ndarray | None = None,
+) -> float:
     """Return the most bytes of activations that are alive at once.
 
     An output lives from the layer that writes it to the last one that reads it, both included;
@@ -20,7 +25,9 @@ def largest_live_set(layers: Sequence[Layer], sizes: np.ndarray, views: np.ndarr
       layers: Layers in topological order.
       sizes: Bytes of each output [L].
       views: Whether each output is its only input's memory, bool [L].
+      inside: Bytes that are alive within a layer while it runs [L].
     """
+    within = np.zeros(len(layers)) if inside is None else inside
     root: dict[str, str] = {}
     size: dict[str, float] = {}
     last: dict[str, int] = {}
@@ -41,24 +48,33 @@ def largest_live_set(layers: Sequence[Layer], sizes: np.ndarray, views: np.ndarr
     live = peak = 0.0
     for index, layer in enumerate(layers):
         live += size.get(layer.name, 0.0)
-        peak = max(peak, live)
+        peak = max(peak, live + float(within[index]))
         live -= sum(size[name] for name in dying.get(index, ()))
     return peak
 
 
-def peak_bytes(layers: Sequence[Layer], table: LayerTable, settings: CostSettings) -> float:
+def peak_bytes(
+    layers: Sequence[Layer],
+    table: LayerTable,
+    settings: CostSettings,
+    held: LayerTable | None = None,
+) -> float:
     """Return the peak memory of inference or of a training step [bytes].
 
-    Inference: weights and the largest set of activations alive at once. Training: weights, their
+    Inference: weights and the largest set of activations alive at once, those within a layer
+    included; prefilling and decoding, the cache of all layers as well. Training: weights, their
     gradients and momenta, and every activation, for the backward pass reads them.
 
     Args:
       layers: Layers in topological order, the rows of the table.
       table: Their table, with numpy arrays [L].
       settings: `mode` and `compat` matter.
+      held: The table of all layers, where some of them do not run and hold their weights only.
     """
-    weights = float(counts.weight_bytes(table, settings).sum())
+    weights = float(counts.weight_bytes(table if held is None else held, settings).sum())
     sizes = counts.activation_bytes(table, settings)
-    if settings.mode == "training":
+    if settings.trains:
         return weights + float(sizes.sum())
-    return weights + largest_live_set(layers, sizes, counts.views(table, settings))
+    inside, cache = counts.working_bytes(table, settings), counts.cache_bytes(table, settings)
+    live = largest_live_set(layers, sizes, counts.views(table, settings), inside)
+    return weights + live + float(cache.sum())

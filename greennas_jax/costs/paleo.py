@@ -303,12 +303,19 @@ def check(table: LayerTable, settings: CostSettings, names: Sequence[str] | None
       names: Names of the rows for the message; by default their numbers.
 
     Raises:
-      ValueError: If the original stops at a layer; the first one is named.
+      ValueError: If the original stops at a layer or has no such layer; the first one is named.
     """
     if settings.compat != "paleo" or table.namespace is not np:
         return
     unbuilt, data, filters = gemm.refusals(table)
-    refused = unbuilt | ((data | filters) & (settings.mode == "training"))
+    refused = unbuilt | ((data | filters) & settings.trains)
+    newer = gemm.has_no_such_layer(table)
+    if newer.any():
+        row = int(np.flatnonzero(newer)[0])
+        raise ValueError(
+            f"layer '{names[row] if names else row}': Paleo has no layers of transformers; leave "
+            "'compat' out to cost this network"
+        )
     if refused.any():
         row = int(np.flatnonzero(refused)[0])
         raise ValueError(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from greennas_jax.costs import (
     counts,
     estimates,
     explain,
+    generation,
     kinds,
     layer_table,
     memory,
@@ -21,6 +22,7 @@ from greennas_jax.costs import (
     passes,
     power,
     profile_fitted,
+    profile_sequences,
     remote_fetch,
 )
 from greennas_jax.costs.devices import Device
@@ -30,7 +32,7 @@ from greennas_jax.costs.paleo import LayerTimes
 from greennas_jax.costs.settings import WHOLE_MODES, CostSettings
 from greennas_jax.spec import parallel
 from greennas_jax.spec import shapes as shape_rules
-from greennas_jax.spec.network import Layer, Network
+from greennas_jax.spec.network import SOURCE_TYPE, Layer, Network
 from greennas_jax.spec.shapes import Shapes
 
 SCHEMA = "greennas.profile/1"
@@ -47,6 +49,8 @@ def profile(
     settings: CostSettings,
     batch_size: int | None = None,
     *,
+    sequence_length: int | None = None,
+    context: int | None = None,
     explained: bool = False,
     measured_ms: float | None = None,
 ) -> dict[str, Any]:
@@ -60,39 +64,43 @@ def profile(
       device: The device.
       settings: What is costed, and by which rules.
       batch_size: Replaces the batch size of every input where given.
+      sequence_length: Replaces the length of every sequence that is read where given.
+      context: Tokens that a new one attends to, itself included, in the mode "decode"; by default
+        the sequence's length.
       explained: Whether to say, under "explain", where and why the default differs from the
         original Paleo.
       measured_ms: The time of the mode's passes in all, measured elsewhere [ms]: layers share it
         as they are predicted to, and energy is what is drawn in that time.
 
     Raises:
-      SpecError: If the network's shapes disagree, or splits do not divide a layer.
-      ValueError: If the batch size is not positive, the device does not state the number format,
-        or the original Paleo is to be reproduced and refuses a layer.
+      SpecError: If the network's shapes disagree, splits do not divide a layer, or the mode is for
+        other networks.
+      ValueError: If the batch size or a length is not positive, the device does not state the
+        number format, or the original Paleo is to be reproduced and refuses a layer.
     """
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; allowed: whole numbers from 1")
+    profile_sequences.check(settings, explained=explained)
     compat = "paleo" if settings.compat == "paleo" else None
     device = device.at(settings.dtype)
     network, split = parallel.expand(network, compat=compat)
+    run = generation.prepare(network, settings.mode, sequence_length, context)
+    whole = generation.table(
+        generation.prepare(network, "inference", sequence_length), batch_size, compat=compat
+    )
+    network = run.network
     shapes = shape_rules.infer(network, batch_size, compat=compat)
     by_name = network.by_name()
     layers = [by_name[name] for name in shapes]
-    table = layer_table.from_network(network, batch_size=batch_size, compat=compat)
+    table = generation.table(run, batch_size, compat=compat)
     names = tuple(shapes)
     paleo.check(table, settings, names)
     dropped = _dropped(network, names, settings)
     times = paleo.network_times(table, device, settings, kept=~dropped)
     predicted_ms = float(paleo.of_mode(times, settings.mode).sum())
     if measured_ms is not None:
-        if settings.power != "physical":
-            raise ValueError("a measured time goes with power 'physical', not with a fitted model")
-        if split and compat:
-            raise ValueError(
-                "a measured time is for a network without ModelParallel where 'compat' is 'paleo'"
-            )
-        times = power.at_time(times, settings.mode, measured_ms)
-    columns = _columns(table, times, device, settings)
+        times = _measured(times, settings, measured_ms, split=bool(split and compat))
+    columns = _columns(table, whole, times, device, settings)
     if split and compat:
         columns |= _fetching(layers, split, table, times, device, settings)
     columns = {name: np.where(dropped, 0.0, column) for name, column in columns.items()}
@@ -108,26 +116,19 @@ def profile(
             reasons["passes"] = profile_fitted.REASON
     batch = shape_rules.batch_size(shapes)
     totals = _totals(columns, device, batch, reasons)
-    totals |= _peaks(layers, table, settings, reasons)
+    totals |= _peaks(layers, table, whole, settings, reasons)
+    totals |= profile_sequences.totals(run, table, batch, totals["energy_j"], settings)
     result = {
         "schema": SCHEMA,
         "network": network.name,
         "device": device.name,
         "batch_size": batch,
         "mode": settings.mode,
-        "settings": {
-            "ppp_comp": settings.ppp_comp,
-            "ppp_comm": settings.ppp_comm,
-            "conv_algorithm": settings.conv_algorithm,
-            "pipelined": settings.pipelined,
-            "power": str(settings.power),
-            "compat": settings.compat,
-            "dtype": settings.dtype,
-            "measured_ms": measured_ms,
-        },
+        "settings": _settings(settings) | {"measured_ms": measured_ms},
+        **profile_sequences.described(run),
         "totals": totals,
         "layers": _layers(layers, shapes, columns, provenances, reasons),
-        "coverage": _coverage(layers, table, columns, dropped, settings),
+        "coverage": _coverage(layers, table, columns, dropped, run.idle, settings),
         "provenance": provenance,
         "sources": dict(device.sources),
         "reasons": reasons,
@@ -148,6 +149,37 @@ def profile(
     return result
 
 
+def _settings(settings: CostSettings) -> dict[str, Any]:
+    """Return the settings as JSON values; the mode stands beside them."""
+    return {
+        "ppp_comp": settings.ppp_comp,
+        "ppp_comm": settings.ppp_comm,
+        "conv_algorithm": settings.conv_algorithm,
+        "pipelined": settings.pipelined,
+        "power": str(settings.power),
+        "compat": settings.compat,
+        "dtype": settings.dtype,
+        "attention": settings.attention,
+    }
+
+
+def _measured(
+    times: LayerTimes, settings: CostSettings, measured_ms: float, *, split: bool
+) -> LayerTimes:
+    """Return times that add up to a measured one.
+
+    Raises:
+      ValueError: If nothing says how they share it.
+    """
+    if settings.power != "physical":
+        raise ValueError("a measured time goes with power 'physical', not with a fitted model")
+    if split:
+        raise ValueError(
+            "a measured time is for a network without ModelParallel where 'compat' is 'paleo'"
+        )
+    return power.at_time(times, settings.mode, measured_ms)
+
+
 def _dropped(network: Network, names: Sequence[str], settings: CostSettings) -> np.ndarray:
     """Return the layers that the rules leave out, bool [L]."""
     if settings.compat != "paleo":
@@ -165,31 +197,42 @@ def _name_fastest(records: list[dict[str, Any]], fastest: Mapping[str, np.ndarra
 
 
 def _peaks(
-    layers: Sequence[Layer], table: LayerTable, settings: CostSettings, reasons: Reasons
+    layers: Sequence[Layer],
+    table: LayerTable,
+    whole: LayerTable,
+    settings: CostSettings,
+    reasons: Reasons,
 ) -> dict[str, int | float | None]:
-    """Return the peak memory of the mode, and of either mode [bytes]."""
+    """Return the peak memory of the mode, and of inference and training over all [bytes]."""
     found: dict[str, int | float | None] = {}
-    for mode in {settings.mode: None, **dict.fromkeys(WHOLE_MODES)}:
+    for mode in WHOLE_MODES:
         if mode == "training" and settings.dtype == "int8":
             found[f"peak_memory_{mode}_bytes"] = None
             reasons["training"] = "peak memory of training is not known: int8 is for inference only"
             continue
         of_mode = dataclasses.replace(settings, mode=mode)
-        found[f"peak_memory_{mode}_bytes"] = _number(memory.peak_bytes(layers, table, of_mode))
-    return {"peak_memory_bytes": found[f"peak_memory_{settings.mode}_bytes"], **found}
+        found[f"peak_memory_{mode}_bytes"] = _number(memory.peak_bytes(layers, whole, of_mode))
+    peak = _number(memory.peak_bytes(layers, table, settings, held=whole))
+    return {"peak_memory_bytes": peak, **found}
 
 
 def _columns(
-    table: LayerTable, times: LayerTimes, device: Device, settings: CostSettings
+    table: LayerTable,
+    whole: LayerTable,
+    times: LayerTimes,
+    device: Device,
+    settings: CostSettings,
 ) -> Columns:
-    """Return every per-layer figure [L], NaN where it is not known."""
+    """Return every per-layer figure [L], NaN where it is not known; parameters are the whole's."""
+    parameters = counts.parameters(whole, settings)
     work = paleo.work(table, settings, device)
     time = paleo.of_mode(times, settings.mode)
     columns = {
         "flops": passes.flops(work, settings.mode),
+        **profile_sequences.split_flops(table, work, settings),
         "bytes": passes.bytes_moved(work, settings.mode),
-        "parameters": counts.parameters(table, settings),
-        "weight_bytes": settings.element_bytes * counts.parameters(table, settings),
+        "parameters": parameters,
+        "weight_bytes": settings.element_bytes * parameters,
         "activation_bytes": counts.activation_bytes(table, settings),
     }
     for name in _PASSES:
@@ -245,7 +288,8 @@ def _totals(
     """Return the sums of the layers; power is energy over time."""
     summed = (
         *("time_ms", "forward_ms", "backward_ms", "update_ms"),
-        *("flops", "bytes", "parameters", "weight_bytes", "activation_bytes"),
+        *("flops", "weight_flops", "attention_flops"),
+        *("bytes", "parameters", "weight_bytes", "activation_bytes"),
     )
     # Left to right, as the original adds.
     found = {name: float(np.add.accumulate(columns[name])[-1]) for name in summed}
@@ -307,6 +351,7 @@ def _coverage(
     table: LayerTable,
     columns: Columns,
     dropped: np.ndarray,
+    idle: Collection[str],
     settings: CostSettings,
 ) -> dict[str, list[dict[str, str]]]:
     """Return the layers that cost nothing, and those that the model does not really describe."""
@@ -316,7 +361,9 @@ def _coverage(
         reasons = profile_fitted.outside(table, settings.power, settings)
     for index, layer in enumerate(layers):
         named = {"name": layer.name, "type": layer.type}
-        if columns["time_ms"][index] == 0:
+        if layer.name in idle and layer.type != SOURCE_TYPE:
+            free.append(named | {"reason": "does not run for one more token"})
+        elif columns["time_ms"][index] == 0:
             free.append(named)
         unknown = int(table.operation[index]) == Operation.UNKNOWN
         if unknown and settings.compat is None:

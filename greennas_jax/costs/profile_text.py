@@ -47,6 +47,17 @@ def _aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = range(3)) -> l
     ]
 
 
+def _sequence_lines(totals: Mapping[str, Any]) -> tuple[tuple[str, float | None, float, str], ...]:
+    """Return the figures of networks that read sequences, none for others."""
+    if "tokens" not in totals:
+        return ()
+    return (
+        ("tokens", totals["tokens"], 1.0, ""),
+        ("energy per token", totals["energy_per_token_j"], 1e-3, "mJ"),
+        ("key-value cache", totals["kv_cache_bytes"], 1e6, "MB"),
+    )
+
+
 def totals_text(profile: Mapping[str, Any]) -> str:
     """Return the totals of a `greennas.profile/1`, one figure per line."""
     totals = profile["totals"]
@@ -56,6 +67,8 @@ def totals_text(profile: Mapping[str, Any]) -> str:
         ("  backward", totals["backward_ms"], 1.0, "ms"),
         ("  update", totals["update_ms"], 1.0, "ms"),
         ("operations", totals["flops"], 1e9, "GFLOP"),
+        ("  with weights", totals["weight_flops"], 1e9, "GFLOP"),
+        ("  attention scores", totals["attention_flops"], 1e9, "GFLOP"),
         ("memory traffic", totals["bytes"], 1e6, "MB"),
         ("parameters", totals["parameters"], 1.0, ""),
         ("weights", totals["weight_bytes"], 1e6, "MB"),
@@ -66,6 +79,7 @@ def totals_text(profile: Mapping[str, Any]) -> str:
         ("power", totals["power_w"], 1.0, "W"),
         ("energy", totals["energy_j"], 1.0, "J"),
         ("energy per example", totals["energy_per_example_j"], 1e-3, "mJ"),
+        *_sequence_lines(totals),
     )
     figures = [
         (name, _milliseconds(value) if unit == "ms" else _figure(value, scale), unit)
@@ -126,10 +140,18 @@ def text(profile: Mapping[str, Any]) -> str:
     """Return a `greennas.profile/1` as text: every layer, the totals, and what to know."""
     rows = [_HEADER, *(_row(layer) for layer in profile["layers"])]
     notes = [profile["provenance"], *profile["reasons"].values()]
-    if profile["mode"] == "inference":
-        notes.append("inference makes the forward pass only; backward and update are for training")
+    if profile["mode"] != "training":
+        mode = profile["mode"]
+        notes.append(f"{mode} makes the forward pass only; backward and update are for training")
     coverage = profile["coverage"]
-    free = [f"{layer['name']} ({layer['type']})" for layer in coverage["zero_cost_layers"]]
+    idle = [layer["name"] for layer in coverage["zero_cost_layers"] if "reason" in layer]
+    if idle:
+        notes.append(f"not run for one more token: {len(idle)} layers from {idle[0]} to {idle[-1]}")
+    free = [
+        f"{layer['name']} ({layer['type']})"
+        for layer in coverage["zero_cost_layers"]
+        if "reason" not in layer
+    ]
     if free:
         notes.append(f"costed at zero: {', '.join(free)}")
     notes += [f"{layer['name']}: {layer['reason']}" for layer in coverage["out_of_range_layers"]]

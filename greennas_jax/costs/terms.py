@@ -59,7 +59,8 @@ def get(name: str) -> Term:
 
 def _memory(table: LayerTable, device: Device, settings: CostSettings) -> Array:
     del device
-    return counts.weight_bytes(table, settings) + counts.activation_bytes(table, settings)
+    activations = counts.activation_bytes(table, settings) + counts.cache_bytes(table, settings)
+    return counts.weight_bytes(table, settings) + activations
 
 
 def _parameters(table: LayerTable, device: Device, settings: CostSettings) -> Array:
@@ -73,6 +74,6 @@ def _flops(table: LayerTable, device: Device, settings: CostSettings) -> Array:
 
 register(Term("energy", "J", estimates.energy, "energy of inference or a training step"))
 register(Term("time", "ms", estimates.time, "time of inference or a training step"))
-register(Term("memory", "bytes", _memory, "weights (three copies in training) and activations"))
+register(Term("memory", "bytes", _memory, "weights (three copies in training), activations, cache"))
 register(Term("parameters", "count", _parameters, "trainable parameters"))
 register(Term("flops", "FLOP", _flops, "operations; a multiply-add is two"))

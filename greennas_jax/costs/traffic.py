@@ -133,14 +133,16 @@ def _flops(table: LayerTable, product: Array, mode: str) -> tuple[Array, Array, 
 def _behind(table: LayerTable, mode: str) -> tuple[Array, Array]:
     """Return elements moved by bias, activation and normalisation, forward and backward [L]."""
     xp = table.namespace
-    out = xp.where(table.is_any(*counts.WEIGHTED), table.output_elements, 0.0)
+    weighted = table.is_any(*counts.WEIGHTED)
+    out = xp.where(weighted, table.output_elements, 0.0)
+    biases = xp.where(weighted, table.bias * table.out_channels, 0.0)
     fused = (table.bias + table.activation) > 0
     statistics = 4 * counts.normalized_channels(table)
-    forward = 2 * out * fused + table.bias * table.out_channels + statistics
+    forward = 2 * out * fused + biases + statistics
     forward = forward + (3 if mode == "training" else 2) * out * table.normalizer
     bias_alone = table.bias * (1 - table.activation)
     backward = out * (3 * table.activation + bias_alone + 5 * table.normalizer)
-    return forward, backward + table.bias * table.out_channels
+    return forward, backward + biases
 
 
 def _sequences(table: LayerTable, settings: CostSettings) -> Amounts:

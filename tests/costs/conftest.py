@@ -67,6 +67,79 @@ EVERY_TYPE = {
 }
 
 
+# One of every type of a transformer's layers, with every attribute that costs something: an encoder
+# of vectors, a decoder of token numbers that attends to it, both ways to share a table, two pools.
+EVERY_SEQUENCE_TYPE = {
+    "data": {"type": "Input", "parents": [], "tensor": [2, 5, 12]},
+    "place": {
+        "type": "Embedding",
+        "parents": ["data"],
+        "width": 12,
+        "positions": 8,
+        "class_token": True,
+    },
+    "encode": {
+        "type": "MultiHeadAttention",
+        "parents": ["place"],
+        "heads": 4,
+        "relative_buckets": 6,
+    },
+    "memory": {"type": "LayerNorm", "parents": ["encode"]},
+    "tokens": {"type": "Input", "parents": [], "tensor": [2, 7]},
+    "embed": {
+        "type": "Embedding",
+        "parents": ["tokens"],
+        "vocabulary": 30,
+        "width": 16,
+        "positions": 9,
+        "segments": 2,
+    },
+    "again": {
+        "type": "Embedding",
+        "parents": ["tokens"],
+        "vocabulary": 30,
+        "width": 16,
+        "weights_of": "embed",
+    },
+    "sum": {"type": "Elementwise", "parents": ["embed", "again"]},
+    "norm": {"type": "LayerNorm", "parents": ["sum"], "rms": True},
+    "attend": {
+        "type": "MultiHeadAttention",
+        "parents": ["norm"],
+        "heads": 4,
+        "key_value_heads": 2,
+        "causal": True,
+        "rotary": True,
+    },
+    "cross": {
+        "type": "MultiHeadAttention",
+        "parents": ["attend", "memory"],
+        "heads": 2,
+        "head_width": 6,
+        "use_bias": False,
+    },
+    "feed": {"type": "FeedForward", "parents": ["cross"], "hidden": 24},
+    "gate": {
+        "type": "FeedForward",
+        "parents": ["feed"],
+        "hidden": 20,
+        "gated": True,
+        "activation_fn": "silu",
+    },
+    "act": {"type": "Activation", "parents": ["gate"], "activation_fn": "gelu"},
+    "head": {
+        "type": "InnerProduct",
+        "parents": ["act"],
+        "num_outputs": 30,
+        "per_position": True,
+        "weights_of": "embed",
+    },
+    "probability": {"type": "Softmax", "parents": ["head"]},
+    "mean": {"type": "SequencePool", "parents": ["act"], "method": "mean"},
+    "first": {"type": "SequencePool", "parents": ["act"], "method": "first"},
+}
+
+
 @pytest.fixture
 def network_of():
     """Return a function that reads a network from its layers' entries."""
@@ -80,6 +153,11 @@ def network_of():
 @pytest.fixture
 def every_type(network_of):
     return network_of(EVERY_TYPE)
+
+
+@pytest.fixture
+def every_sequence_type(network_of):
+    return network_of(EVERY_SEQUENCE_TYPE)
 
 
 @pytest.fixture

@@ -143,3 +143,38 @@ def test_work_of_the_mode(convolution):
     assert passes.flops(work, "training")[0] == 3 * forward + 4 * 576
     expected = sum(float(passes.moved_bytes(step)[0]) for step in work)
     np.testing.assert_allclose(passes.bytes_moved(work, "training")[0], expected)
+
+
+def test_layer_normalisation(row):
+    shape, size = (2, 3, 4), 24
+    # A row stays on the chip: one read and one write, 4 scales and 4 offsets; the gradient reads
+    # input and dout and writes din, with the scales, and reads both again for scales and offsets.
+    assert moved(row("LayerNorm", shape)) == tuple(
+        4 * n for n in (2 * size + 8, 3 * size + 4, 2 * size + 8)
+    )
+    assert moved(row("LayerNorm", shape, rms=True))[0] == 4 * (2 * size + 4)
+    assert counts.parameters(row("LayerNorm", shape), INFERENCE)[0] == 8
+    assert counts.parameters(row("LayerNorm", shape, rms=True), INFERENCE)[0] == 4
+    assert moved(row("LayerNorm", shape), TRAINING) == moved(row("LayerNorm", shape))
+    assert moved(row("LayerNorm", shape, rms=True, use_bias=True))[0] == 4 * (2 * size + 8)
+
+
+def test_activation_layer(row):
+    assert moved(row("Activation", (2, 3, 4), activation_fn="gelu")) == (4 * 48, 4 * 72, 0)
+
+
+def test_pooling_of_a_sequence(row):
+    # The mean reads 2*3*4 and writes 2*4; the first position alone is 2*4. Both gradients read 8
+    # and write 24.
+    assert moved(row("SequencePool", (2, 3, 4), method="mean")) == (4 * 32, 4 * 32, 0)
+    assert moved(row("SequencePool", (2, 3, 4), method="first")) == (4 * 16, 4 * 32, 0)
+
+
+def test_inner_product_of_each_position(row):
+    text = {"num_outputs": 5, "use_bias": False}
+    table = row("InnerProduct", (2, 3, 4), per_position=True, **text)
+    # 2 * 6 positions * 4 * 5; 24 read, 20 weights, 30 written.
+    assert flops(table) == (240, 240, 240)
+    assert moved(table) == (4 * 74, 4 * 74, 4 * 74)
+    # Flattened, 12 features meet 5 outputs in each of two examples.
+    assert flops(row("InnerProduct", (2, 3, 4), **text))[0] == 2 * 2 * 12 * 5
