@@ -21,7 +21,7 @@ DEFAULT = "default"
 DIGITS = "digits"
 DEFAULT_TASK = "brackets"
 # Of a sequence task; a fifth is for the test, a fifth of all for validation.
-SEQUENCES = 2500
+SEQUENCES = 5000
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 LEAST_TRAINING_IMAGES = 40
 LEAST_TEST_IMAGES = 10

@@ -284,8 +284,8 @@ def _weights(
     area = math.prod(variant.kernel)
     if slot.kind in ("dense", "positionwise"):
         pooled = variant.operation == "pooled"
-        single = pooled or above is None or slot.kind == "positionwise"
-        positions = 1 if single else above.rows * above.columns
+        single = pooled or slot.kind == "positionwise"
+        positions = 1 if single or above is None else above.rows * above.columns
         scale = operations.initial_scale(positions * inputs, slot.gain)
         return {"pooled": np.bool_(pooled), "scales": np.asarray([scale], np.float32)}
     level = [one.kernel for one in slot.levels].index(variant.kernel)

@@ -6,10 +6,11 @@ They ask what only a network that relates places can tell:
   of a sequence tells anything: small networks hardly learn it beyond a few bits;
 - `copy`: class 1 where the second half repeats the first, class 0 where one to three of its tokens
   were replaced by others;
-- `brackets`: kinds of brackets, token 2 k opens and 2 k + 1 closes kind k; class 1 where every
-  bracket closes the last open one of its kind (a Dyck word), class 0 where a Dyck word was broken
-  by a few or many pairs of its brackets changing places or, in one of four, by one becoming
-  another: some are seen at once, some at one place alone.
+- `brackets`: two kinds of brackets (one with fewer than five tokens), token 2 k opens and 2 k + 1
+  closes kind k, and one more token fills up behind; class 1 where every bracket closes the last
+  open one of its kind (a Dyck word), class 0 where a Dyck word was broken by few or many pairs of
+  its brackets changing places or, in one of four, by one becoming another: short words and much
+  disorder are seen at once, one wrong place in a long word hardly.
 
 Every sequence is there once, so that no test sequence is trained on.
 
@@ -21,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-MOST_KINDS = 3
+MOST_KINDS = 2
 MOST_CHANGES = 3
 # Draws without a new sequence after which there are taken to be too few.
 PATIENCE = 2000
@@ -98,9 +99,9 @@ def _dyck(length: int, kinds: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _brackets(label: int, length: int, vocabulary: int, rng: np.random.Generator) -> np.ndarray:
-    """Return a Dyck word or a broken one; in an odd length one token is no bracket."""
-    kinds = bracket_kinds(length, vocabulary)
-    word = _dyck(length - length % 2, kinds, rng)
+    """Return a Dyck word or a broken one of any even length from 4, filled up."""
+    kinds = bracket_kinds(vocabulary)
+    word = _dyck(2 * int(rng.integers(2, length // 2 + 1)), kinds, rng)
     while not label and balanced(word, kinds):
         if rng.random() < 0.25:
             word[rng.integers(len(word))] = rng.integers(2 * kinds)
@@ -108,14 +109,12 @@ def _brackets(label: int, length: int, vocabulary: int, rng: np.random.Generator
         for _ in range(rng.integers(1, len(word) // 2 + 1)):
             places = rng.permutation(len(word))[:2]
             word[places] = word[places[::-1]]
-    if length % 2:
-        word = np.insert(word, rng.integers(length), 2 * kinds)
-    return word
+    return np.concatenate([word, np.full(length - len(word), 2 * kinds)])
 
 
-def bracket_kinds(length: int, vocabulary: int) -> int:
-    """Return how many kinds of brackets a vocabulary holds, beside one other token where needed."""
-    return min((vocabulary - length % 2) // 2, MOST_KINDS)
+def bracket_kinds(vocabulary: int) -> int:
+    """Return how many kinds of brackets a vocabulary holds beside one other token."""
+    return min((vocabulary - 1) // 2, MOST_KINDS)
 
 
 TASKS = {

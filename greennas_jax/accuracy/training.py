@@ -19,7 +19,7 @@ from greennas_jax.spec.network import Network
 # What a recipe that leaves them open trains with: without and with attention, whose gradients
 # are steeper early and whose networks know less beforehand.
 EPOCHS = (8, 24)
-LEARNING_RATES = (1e-2, 3e-3)
+LEARNING_RATES = (1e-2, 2e-3)
 # A verdict's training, if left open, is as long as so many of a search.
 FINAL_PASSES = 2
 
@@ -34,7 +34,7 @@ class Recipe:
     Attributes:
       epochs: Passes over the training images; None for 8, and 24 where the network attends.
       batch_size: Images per step.
-      learning_rate: Largest learning rate; None for 0.01, and 0.003 where the network attends.
+      learning_rate: Largest learning rate; None for 0.01, and 0.002 where the network attends.
       warmup: Share of the steps in which the learning rate rises.
       clipping: Largest global norm of a gradient.
       label_smoothing: Share of a label that is spread over all classes.

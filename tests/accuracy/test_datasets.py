@@ -169,9 +169,9 @@ def _own_tokens(tmp_path, **changes):
 def test_sequence_tasks_are_split_without_a_sequence_twice():
     data = datasets.load("brackets", (16,), 2, vocabulary=6)
     parts = (data.train_images, data.validation_images, data.test_images)
-    assert [part.shape for part in parts] == [(1500, 16), (500, 16), (500, 16)]
+    assert [part.shape for part in parts] == [(3000, 16), (1000, 16), (1000, 16)]
     assert {part.dtype for part in parts} == {np.dtype(np.int32)}
-    assert len(np.unique(np.concatenate(parts), axis=0)) == 2500
+    assert len(np.unique(np.concatenate(parts), axis=0)) == 5000
     assert data.classes == 2 and data.name == "brackets"
     for labels in (data.train_labels, data.validation_labels, data.test_labels):
         assert abs(labels.mean() - 0.5) < 0.05

@@ -188,8 +188,11 @@ def _layer(layer, inputs, own, training):
             return values
 
 
-def run(network, weights, images, logits, *, training=False):
-    """Return float64 logits of a network without dropout, batch statistics fresh."""
+def run(network, weights, images, logits, *, training=False, whole=False):
+    """Return float64 logits of a network without dropout, batch statistics fresh.
+
+    Of several positions the mean, or all of them where the whole is wanted.
+    """
     values = {}
     for layer in networks.topological_order(network):
         if layer.type == "Input":
@@ -203,5 +206,5 @@ def run(network, weights, images, logits, *, training=False):
         name = layer.attributes.get("activation_fn") if layer.type != "FeedForward" else None
         values[layer.name] = activate(name, out)
         if layer.name == logits:
-            return _positions(values[logits])
+            return values[logits] if whole else _positions(values[logits])
     raise KeyError(logits)

@@ -8,6 +8,7 @@ import pytest
 from flax import nnx
 
 from greennas_jax.build import attention, flax_network, graph, sequence
+from greennas_jax.costs import counts, layer_table, settings
 from greennas_jax.spec import paleo_json, sequence_layers
 from greennas_jax.spec.network import SpecError
 from tests.accuracy import transformers
@@ -269,3 +270,13 @@ def test_token_numbers_are_for_embeddings_alone():
         graph.nodes(_read(embed=embed, tied=tied))
     assert graph.vocabulary(graph.nodes(_read(embed=embed))) == 5
     assert graph.vocabulary(graph.nodes(_read(dense=dense))) == 0
+
+
+@pytest.mark.parametrize("name", ["vit_digits", "bert_tiny", "bert_base", "gpt2", "vit_b16"])
+def test_parameters_are_those_that_are_costed(specs, name):
+    network = paleo_json.load(specs / f"{name}.json")
+    shapes = jax.eval_shape(lambda: flax_network.build(network, jax.random.key(0)))
+    table = layer_table.from_network(network)
+    assert flax_network.parameter_count(shapes) == int(
+        counts.parameters(table, settings.CostSettings()).sum()
+    )

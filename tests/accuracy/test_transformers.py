@@ -1,0 +1,106 @@
+"""Transformers on the whole way: data, children, early stopping, final test."""
+
+import numpy as np
+import pytest
+
+from greennas_jax.accuracy import children, datasets, execution, final_test, training
+from greennas_jax.spec import paleo_json
+from greennas_jax.spec.network import SpecError
+from tests.accuracy import random_variants, transformers
+
+RECIPE = training.Recipe(epochs=2, batch_size=32)
+
+
+def _smaller(network):
+    """Return a network with fewer heads and hidden units in its first block."""
+    of = {"MultiHeadAttention": {"heads": 2, "head_width": 4}, "FeedForward": {"hidden": 5}}
+    return network.replace(
+        layers=tuple(
+            layer.with_attributes(**of[layer.type]) if layer.name.endswith("0/mix") else layer
+            for layer in network.layers
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return transformers.bert(length=14, vocabulary=5, width=16, heads=4, blocks=1, classes=2)
+
+
+@pytest.fixture(scope="module")
+def brackets(reader):
+    found = datasets.load(
+        "default", children.input_shape(reader), 2, vocabulary=children.vocabulary(reader)
+    )
+    # A fraction of them is enough to see that all is joined.
+    few = {key: value[:400] for key, value in found._asdict().items() if "train_" in key}
+    return found._replace(**few)
+
+
+def test_children_read_tokens_and_are_judged_on_fresh_seeds(reader, brackets):
+    run = execution.Execution(per_device=3)
+    measured = children.make(reader, brackets, recipe=RECIPE, run=run)
+    assert measured.recipe.learning_rate == 2e-3 and brackets.name == "brackets"
+    first, second = measured.baseline([0, 1])
+    assert 0.5 < first.accuracy < 1 and first.curve != second.curve
+    small = _smaller(reader)
+    dropped = random_variants.random_transformer(reader, 1, drop=1.0)
+    kept, less, again = measured.evaluate([small, dropped, reader], [0, 0, 1])
+    assert again == second and len({kept.accuracy, less.accuracy, first.accuracy}) > 1
+    config = final_test.Config(recipe=RECIPE, seeds=(0, 1))
+    tested = final_test.compare(reader, small, brackets, max_drop=0.5, config=config, run=run)
+    assert tested.verdict == "holds" and tested.images == 1000
+    assert all(0.4 < value < 1 for value in (*tested.before.accuracies, *tested.after.accuracies))
+
+
+def test_vision_transformers_learn_digits():
+    # Two epochs of 24; a tenth is chance.
+    network = transformers.vit(width=16, heads=4, blocks=1, classes=10, drop=0.9)
+    data = datasets.load("default", children.input_shape(network), children.classes(network))
+    measured = children.make(network, data, recipe=RECIPE, run=execution.Execution(per_device=1))
+    assert data.name == "digits"
+    assert measured.baseline([0])[0].accuracy > 0.3
+
+
+def test_recipes_left_open_follow_the_network(reader, specs):
+    lenet = paleo_json.load(specs / "lenet5.json")
+    own = training.Recipe(epochs=3, learning_rate=0.1)
+    assert training.settled(own, reader, 2) == own
+    for network, epochs, rate in ((reader, 24, 2e-3), (lenet, 8, 1e-2)):
+        found = training.settled(training.Recipe(), network)
+        assert (found.epochs, found.learning_rate) == (epochs, rate)
+        assert training.settled(training.Recipe(), network, 2).epochs == 2 * epochs
+    with pytest.raises(ValueError, match="epochs is left open; `settled`"):
+        training.check_steps(training.Recipe(), 100)
+    with pytest.raises(ValueError, match="learning_rate is left open"):
+        training.optimizer(training.Recipe(epochs=1), 100)
+
+
+def test_data_of_another_kind_are_refused(reader, brackets):
+    real = brackets._replace(train_images=brackets.train_images.astype(np.float32))
+    with pytest.raises(SpecError, match="'bert' reads token numbers; data set 'brackets' has real"):
+        children.make(reader, real)
+    digits = datasets.digits((8, 8, 1))
+    with pytest.raises(SpecError, match="reads token numbers; data set 'digits' has real numbers"):
+        children.check_fit(reader, digits)
+    with pytest.raises(SpecError, match="'vit' reads real numbers; data set 'brackets' has token"):
+        children.check_fit(transformers.vit(), brackets)
+    with pytest.raises(SpecError, match="has token numbers"):
+        final_test.compare(transformers.vit(), transformers.vit(), brackets, max_drop=0.1)
+    with pytest.raises(SpecError, match=r"reads \[14\] and tells 2 .* has images \[7\] and 2"):
+        children.check_fit(reader, brackets._replace(train_images=brackets.train_images[:, :7]))
+
+
+def test_tokens_are_never_shifted():
+    tokens = np.arange(12).reshape(2, 6)
+    assert training.shifted(tokens, 0.5, None) is tokens
+
+
+def test_folds_hold_out_tokens(brackets):
+    images = training.joined(
+        (brackets.train_images, brackets.train_labels),
+        (brackets.validation_images[:100], brackets.validation_labels[:100]),
+    )
+    assert images.images.dtype == np.int32 and training.folds(images) == 5
+    held = np.concatenate([training.folded(images, fold).held for fold in range(5)])
+    assert sorted(held.tolist()) == list(range(500))
