@@ -104,7 +104,10 @@ class Proxies:
 
 
 def relative_score(found: Scores, given: Scores) -> float:
-    """Return 1 minus the worst relative drop of the scores.
+    """Return 1 minus the worst relative drop of the scores; 0 where a score is not finite.
+
+    SynFlow is log 0 where no way leads from the input to the output, as from a picture to a class
+    token that attends to nothing.
 
     Args:
       found: A variant's scores.
@@ -115,7 +118,7 @@ def relative_score(found: Scores, given: Scores) -> float:
         for value, reference in zip(found, given, strict=True)
     ]
     worst = max(drops)
-    return 1.0 - worst if np.isfinite(worst) else float("-inf")
+    return 1.0 - worst if np.isfinite(worst) else 0.0
 
 
 def _activated(slot: templates.Slot) -> bool:

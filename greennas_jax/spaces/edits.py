@@ -2,6 +2,7 @@
 
 Per layer there are at most four positions: the operation (as given, depthwise-separable, grouped,
 bottleneck, skipped, pooled in front), the kernel, the width, and whether its residual block is
+there; of an attention its heads, of a feed-forward layer its hidden units, and whether its block is
 there. Widths that must be equal share one position. Where a layer's cost would depend on too many
 positions at once, some edits are not offered: first skips, then blocks, then widths.
 

@@ -36,8 +36,8 @@ class EditsConfig:
       operations: Operations offered where they apply; "given" is always offered.
       groups: Groups of the grouped operation.
       bottleneck_ratio: Width inside a bottleneck, as a share of the narrower of its two ends.
-      freeze: Names or shell patterns of layers that keep their operation, kernel and width; a
-        frozen layer's input channels still follow what it reads.
+      freeze: Names or shell patterns of layers that stay, with their operation, kernel, width,
+        heads and hidden units; a frozen layer's input channels still follow what it reads.
       paleo_compatible: Offer only operations whose layers the original Paleo can read.
       scope_cap: Largest table of one layer's cost.
     """

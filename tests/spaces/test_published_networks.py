@@ -1,5 +1,7 @@
 """The spaces around published networks: their text is among the reference figures."""
 
+import collections
+
 import numpy as np
 import pytest
 
@@ -55,10 +57,29 @@ def test_published_network(shared, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["alexnet", "lenet5", "mobilenet_v1", "resnet20_cifar10", "vgg_cifar10"]
+    "name",
+    [
+        *("alexnet", "lenet5", "mobilenet_v1", "resnet20_cifar10", "vgg_cifar10"),
+        *("bert_tiny", "gpt2", "vit_digits"),
+    ],
 )
 def test_spec_of_this_repository(specs, name):
     check(paleo_json.load(specs / f"{name}.json"))
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        # 12 layers of an attention and a feed-forward; BERT's pooler may be narrower or skipped.
+        ("bert_base", {"depth": 24, "heads": 12, "hidden": 12, "operation": 1, "width": 1}),
+        ("vit_b16", {"depth": 24, "heads": 12, "hidden": 12}),
+        # 24 layers of two and 24 of three, of which the last must read what the encoder wrote.
+        ("t5_11b", {"depth": 48 + 72 - 1, "heads": 72, "hidden": 48}),
+    ],
+)
+def test_layers_of_transformers_may_go(specs, name, kinds):
+    space = check(paleo_json.load(specs / f"{name}.json"))
+    assert collections.Counter(position.kind for position in space.positions) == kinds
 
 
 def test_resnet50_blocks_may_go(shared):
