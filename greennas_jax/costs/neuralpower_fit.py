@@ -83,13 +83,18 @@ def fit(
     }
     codes = kinds.kind_codes(table)
     fits = []
+    # Only a fit needs this library. The matrices are small: several threads only wait for each
+    # other, and one gives the same sums on every machine.
+    import threadpoolctl
+
     for kind in neuralpower_features.HYPER_PARAMETERS:
         rows = np.flatnonzero(codes == kinds.CODES[kind])
         if len(rows) < LEAST_SAMPLES:
             continue
         part = LayerTable(**{name: column[rows] for name, column in vars(table).items()})
         known = {name: column[rows] for name, column in beside.items()}
-        fits.append(_fit_kind(kind, part, runtime[rows], watts[rows], known, seed))
+        with threadpoolctl.threadpool_limits(limits=1):
+            fits.append(_fit_kind(kind, part, runtime[rows], watts[rows], known, seed))
     found = tuple(each for each in fits if each is not None)
     if not found:
         raise FitError(
