@@ -17,7 +17,7 @@ from greennas_jax.costs.layer_table import LayerTable, Operation
 from greennas_jax.costs.neuralpower_model import FUSED, Error, Formula, KindFit, Model, Range
 
 FOLDS = 10
-# Fewer measured layers of a kind than two per fold say nothing about its errors.
+# Fewer different layers of a kind than two for each fold say nothing about its errors.
 LEAST_SAMPLES = 2 * FOLDS
 
 
@@ -83,15 +83,23 @@ def fit(
     }
     codes = kinds.kind_codes(table)
     fits = []
+    # Only a fit needs this library. The matrices are small: several threads only wait for each
+    # other, and one gives the same sums on every machine.
+    import threadpoolctl
+
     for kind in neuralpower_features.HYPER_PARAMETERS:
         rows = np.flatnonzero(codes == kinds.CODES[kind])
-        if len(rows) >= LEAST_SAMPLES:
-            part = LayerTable(**{name: column[rows] for name, column in vars(table).items()})
-            known = {name: column[rows] for name, column in beside.items()}
+        if len(rows) < LEAST_SAMPLES:
+            continue
+        part = LayerTable(**{name: column[rows] for name, column in vars(table).items()})
+        known = {name: column[rows] for name, column in beside.items()}
+        with threadpoolctl.threadpool_limits(limits=1):
             fits.append(_fit_kind(kind, part, runtime[rows], watts[rows], known, seed))
-    if not fits:
+    found = tuple(each for each in fits if each is not None)
+    if not found:
         raise FitError(
-            f"{len(table)} layers were measured; at least {LEAST_SAMPLES} of one kind are needed"
+            f"{len(table)} layers were measured; at least {LEAST_SAMPLES} different ones of a kind "
+            "are needed"
         )
     return Model(
         device=device,
@@ -101,7 +109,7 @@ def fit(
         dtype=dtype,
         version=version,
         seed=seed,
-        fits=tuple(fits),
+        fits=found,
     )
 
 
@@ -123,17 +131,20 @@ def _fit_kind(
     watts: np.ndarray,
     beside: Mapping[str, np.ndarray],
     seed: int,
-) -> KindFit:
-    """Return the fit of one kind from its measured layers [N]."""
+) -> KindFit | None:
+    """Return the fit of one kind from its measured layers [N]; None if too few differ."""
     operations = sorted({Operation(int(code)).name for code in table.operation})
     found = neuralpower_features.values(table, operations)
     ranges = _ranges(kind, operations, found)
-    folds = _folds(found, ranges, seed)
+    numbers = distinct(found, ranges)
+    if numbers.max() + 1 < LEAST_SAMPLES:
+        return None
+    folds = folds_of(numbers, seed)
     time = _best(neuralpower_forms.runtime_forms(kind, ranges), found, ranges, runtime, folds)
     errors = [Error("runtime", form, value) for form, value in time.errors.items()]
     metered = np.flatnonzero(~np.isnan(watts))
     power = None
-    if len(metered) >= LEAST_SAMPLES:
+    if len(np.unique(numbers[metered])) >= LEAST_SAMPLES:
         part = {name: column[metered] for name, column in found.items()}
         forms = neuralpower_forms.power_forms(kind, ranges)
         power = _best(forms, part, ranges, watts[metered], folds[metered])
@@ -160,13 +171,21 @@ def _ranges(
     return tuple(Range(name, float(found[name].min()), float(found[name].max())) for name in names)
 
 
-def _folds(found: Mapping[str, np.ndarray], ranges: Sequence[Range], seed: int) -> np.ndarray:
-    """Return the fold of each layer [N]; layers measured several times are in one fold."""
+def distinct(found: Mapping[str, np.ndarray], ranges: Sequence[Range]) -> np.ndarray:
+    """Return a number for each layer, equal where layers agree in all features, int [N]."""
     rows = np.stack([found[limits.feature] for limits in ranges], axis=-1)
-    _, same = np.unique(rows, axis=0, return_inverse=True)
-    same = same.reshape(-1)
-    fold = np.random.default_rng(seed).permutation(same.max() + 1) % FOLDS
-    return fold[same]
+    return np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def folds_of(numbers: np.ndarray, seed: int) -> np.ndarray:
+    """Return the fold of each layer, int [N].
+
+    Args:
+      numbers: Numbers of the layers from 0 [N]; those that agree share a fold, lest a layer that
+        was measured twice be predicted from itself.
+      seed: Decides which others do.
+    """
+    return (np.random.default_rng(seed).permutation(numbers.max() + 1) % FOLDS)[numbers]
 
 
 def _best(

@@ -21,7 +21,7 @@ POWER_DEGREE = 2
 # Beyond, the degree is lowered: lasso over more candidates than that is slow and gains nothing.
 MOST_CANDIDATES = 400
 # Penalties from the least that leaves no term down to this share of it.
-PENALTIES = 24
+PENALTIES = 16
 LEAST_PENALTY = 3e-4
 ITERATIONS = 200
 TOLERANCE = 1e-3
