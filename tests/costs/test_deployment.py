@@ -88,6 +88,12 @@ def test_unknown_power_is_null_with_a_reason():
     assert thousand(found, "device_hours") > 0
 
 
+def test_layers_whose_power_was_fitted_need_no_device_that_states_its():
+    dark = devices.read(published_runs.device_text("dark"))
+    found = deployment.report("net", [PASS], Deployment(device=dark), SITE)
+    np.testing.assert_allclose(thousand(found, "energy"), 500 * 1.5 / 3.6e6)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
