@@ -7,7 +7,7 @@ from greennas_jax.costs.device_power import Given
 from tests.costs import published_runs
 
 SITE = sites.site(pue=1.5, intensity=200, price=0.3)
-GPU = devices.read(published_runs.TEXTS["v100"])
+GPU = devices.read(published_runs.PLAIN)
 # A batch of 4 takes 8 ms at 250 W.
 PASS = Phase(
     name="inference",

@@ -93,7 +93,7 @@ def dense(network_of):
 
 @pytest.fixture
 def gpu():
-    return devices.read(published_runs.TEXTS["v100"])
+    return devices.read(published_runs.PLAIN)
 
 
 @pytest.fixture
