@@ -81,7 +81,8 @@ def spend(account: Account, place: Site) -> Spent:
     """
     draw = Draw(
         busy_w=account.watts.busy.known,
-        waiting_w=account.watts.waiting.known,
+        # Nothing is drawn in no time, whether or not the power is known.
+        waiting_w=account.watts.waiting.known if account.hours.communication else 0.0,
         idle_w=account.watts.idle.value or 0.0,
         host_w=account.watts.host.value or 0.0,
     )
@@ -91,6 +92,8 @@ def spend(account: Account, place: Site) -> Spent:
     known = {"busy_power": account.watts.busy, "pue": place.pue}
     if account.watts.host.value is not None:
         known["host_power"] = account.watts.host
+    if account.hours.communication:
+        known["waiting_power"] = account.watts.waiting
     megawatt_hours = used.total / 1000
     energy = predicted(megawatt_hours, "MWh", "PUE x sum of the parts", **known)
     carbon = footprint.carbon_kg(used.total, place.intensity.known) / 1000
@@ -110,6 +113,7 @@ def _parts(used: Energy, account: Account, place: Site) -> dict[str, Figure]:
     """Return the energy by what it is used for [kWh]."""
     hosts = {"host": account.watts.host}
     busy = {"busy_power": account.watts.busy}
+    waiting = {"waiting_power": account.watts.waiting} if account.hours.communication else {}
     found = {
         "computing": predicted(
             used.computing, "kWh", "devices x computing hours x busy power", **busy
@@ -118,13 +122,13 @@ def _parts(used: Energy, account: Account, place: Site) -> dict[str, Figure]:
             used.communication,
             "kWh",
             "devices x communication hours x waiting power",
-            **busy,
+            **waiting,
             communication=account.communication,
         ),
         "idle": predicted(used.idle, "kWh", "devices x idle hours x idle power"),
         "host": predicted(used.host, "kWh", "devices x hours x host power", **hosts),
         "overhead": predicted(
-            used.overhead, "kWh", "(PUE - 1) x the other parts", **busy, pue=place.pue
+            used.overhead, "kWh", "(PUE - 1) x the other parts", **busy, **waiting, pue=place.pue
         ),
     }
     return found

@@ -6,6 +6,7 @@ device waits at its idle power.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,12 +29,14 @@ class Phase:
       totals: Totals of its profile (`greennas.profile/1`), for one batch.
       batch_size: Examples of that batch.
       calls: How often an inference makes it.
+      model: What predicted it.
     """
 
     name: str
     totals: Mapping[str, Any]
     batch_size: int
     calls: float = 1.0
+    model: str = "predicted"
 
     def of_one(self, key: str) -> float:
         """Return a total's part of one inference, NaN where it is not known."""
@@ -130,12 +133,10 @@ def _load(
     device: Device, phases: Sequence[Phase], of_one: Mapping[str, float], utilisation: Figure
 ) -> Load:
     traffic = predicted(of_one["bytes"] / of_one["flops"], "byte/FLOP", "layers")
-    if not device.power_known:
-        return Load(utilisation, traffic)
     joules = sum(phase.of_one("energy_j") for phase in phases)
-    source = "energy of the layers / their time, physical model"
-    if device.assumptions:
-        source += f"; assumed: {'; '.join(device.assumptions)}"
+    if math.isnan(joules):
+        return Load(utilisation, traffic)
+    source = f"energy of the layers / their time; {phases[0].model}"
     watts = joules / (of_one["time_ms"] * power.MILLISECOND)
     return Load(utilisation, traffic, predicted(watts, "W", source))
 

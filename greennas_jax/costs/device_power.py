@@ -103,7 +103,7 @@ class Load(NamedTuple):
     Attributes:
       utilisation: Share of the peak rate that is reached.
       bytes_per_flop: Memory traffic for each operation [byte/FLOP].
-      watts: What the layers draw by themselves [W], where their times are predicted as well.
+      watts: What the layers draw by their own model [W]; it replaces the physical one.
     """
 
     utilisation: Figure
@@ -136,12 +136,9 @@ def watts(device: Device, load: Load, given: Given) -> Watts:
     if model == "utilisation":
         busy = _curved(device, load.utilisation, idle)
         waiting = predicted(idle.known, "W", "the curve at no utilisation", idle=idle)
-    elif not device.power_known:
-        reason = f"device '{device.name}' states neither 'tdp_w' nor 'static_w'"
-        busy = waiting = unknown("W", reason)
     else:
-        busy = load.watts or _flat(device, load)
-        waiting = predicted(device.static_w, "W", "static power, as in a scaling study")
+        busy = load.watts or _physical(device, load)
+        waiting = _waiting(device)
     whole = bool(within) or around.value is not None
     return Watts(busy=busy, waiting=waiting, idle=idle, host=around, whole=whole)
 
@@ -180,8 +177,20 @@ def _curved(device: Device, utilisation: Figure, idle: Figure) -> Figure:
     return predicted(drawn, "W", source, idle=idle)
 
 
-def _flat(device: Device, load: Load) -> Figure:
+def _no_power(device: Device) -> Figure:
+    return unknown("W", f"device '{device.name}' states neither 'tdp_w' nor 'static_w'")
+
+
+def _waiting(device: Device) -> Figure:
+    if not device.power_known:
+        return _no_power(device)
+    return predicted(device.static_w, "W", "static power, as in a scaling study")
+
+
+def _physical(device: Device, load: Load) -> Figure:
     """Return the power of the physical model at a rate of operations and traffic [W]."""
+    if not device.power_known:
+        return _no_power(device)
     rate = load.utilisation.known * device.peak_gflops * 1e9
     traffic = rate * (load.bytes_per_flop.value or 0.0)
     terms = [f"static {device.static_w:g} W"]

@@ -109,14 +109,12 @@ def _utilisation(work: Workload, run: TrainingRun) -> Figure:
 
 
 def _layers_watts(work: Workload, run: TrainingRun) -> Figure | None:
-    """Return the power of the layers [W], where their times are predicted too."""
-    if run.utilisation is not None or work.step is None or not run.device.power_known:
-        return None
+    """Return the power of the layers [W], where their times are predicted too or it is fitted."""
     step = work.step
-    source = "energy of the layers / their time, physical model"
-    if run.device.assumptions:
-        source += f"; assumed: {'; '.join(run.device.assumptions)}"
-    return predicted(step["energy_j"] / (step["time_ms"] * power.MILLISECOND), "W", source)
+    if step is None or step["energy_j"] is None or not (work.fitted or run.utilisation is None):
+        return None
+    watts = step["energy_j"] / (step["time_ms"] * power.MILLISECOND)
+    return predicted(watts, "W", f"energy of the layers / their time; {work.model}")
 
 
 def _rate(run: TrainingRun, utilisation: Figure) -> dict[str, Figure]:

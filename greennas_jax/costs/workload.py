@@ -55,6 +55,8 @@ class Workload:
       tokens: Tokens processed.
       step: Totals of a step's profile (`greennas.profile/1`), None without a network.
       batch_size: Examples of that step.
+      model: What predicted that step, empty without a network.
+      fitted: Whether its power is of a model fitted to measured layers.
     """
 
     network: str | None
@@ -65,6 +67,8 @@ class Workload:
     tokens: Figure
     step: Mapping[str, Any] | None = None
     batch_size: int | None = None
+    model: str = ""
+    fitted: bool = False
 
     @property
     def steps(self) -> float:
@@ -162,6 +166,8 @@ def of_network(
         tokens=_tokens(amount, examples, per_example, network.name),
         step=step,
         batch_size=batch,
+        model=profile["provenance"],
+        fitted=settings.power != "physical",
     )
 
 

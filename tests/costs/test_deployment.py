@@ -7,7 +7,7 @@ from greennas_jax.costs.device_power import Given
 from tests.costs import published_runs
 
 SITE = sites.site(pue=1.5, intensity=200, price=0.3)
-GPU = devices.read(published_runs.TEXTS["v100"])
+GPU = devices.read(published_runs.PLAIN)
 # A batch of 4 takes 8 ms at 250 W.
 PASS = Phase(
     name="inference",
@@ -86,6 +86,12 @@ def test_unknown_power_is_null_with_a_reason():
     assert thousand(found, "energy") is None
     assert "states neither" in found["per_thousand"]["carbon"]["reason"]
     assert thousand(found, "device_hours") > 0
+
+
+def test_layers_whose_power_was_fitted_need_no_device_that_states_its():
+    dark = devices.read(published_runs.device_text("dark"))
+    found = deployment.report("net", [PASS], Deployment(device=dark), SITE)
+    np.testing.assert_allclose(thousand(found, "energy"), 500 * 1.5 / 3.6e6)
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def dense(network_of):
 
 @pytest.fixture
 def gpu():
-    return devices.read(published_runs.TEXTS["v100"])
+    return devices.read(published_runs.PLAIN)
 
 
 @pytest.fixture
@@ -212,6 +212,26 @@ def test_a_device_of_unknown_power_still_has_hours(work, gpu):
         assert "states neither" in found["figures"][name]["reason"]
     assert set(found["shares"].values()) == {None}
     assert any("no machine is known" in what for what in found["left_out"])
+
+
+def test_fitted_power_of_layers_holds_at_any_utilisation(work, gpu):
+    fitted = dataclasses.replace(work, fitted=True)
+    found = training_run.report(fitted, TrainingRun(device=gpu, utilisation=0.3), SITE)
+    assert work.step is not None
+    watts = 1000 * work.step["energy_j"] / work.step["time_ms"]
+    np.testing.assert_allclose(value(found, "busy_power"), watts)
+    assert work.model in found["figures"]["busy_power"]["source"]
+
+
+def test_waiting_at_an_unknown_power_leaves_the_energy_unknown(work):
+    dark = devices.read(published_runs.device_text("dark"))
+    fabric = communication.Fabric(link=links.load("infiniband"))
+    run = TrainingRun(device=dark, devices=2, fabric=fabric)
+    found = training_run.report(dataclasses.replace(work, fitted=True), run, SITE)
+    assert value(found, "busy_power") > 0
+    assert value(found, "computing", "energy_parts") > 0
+    assert value(found, "energy") is None
+    assert value(found, "communication", "energy_parts") is None
 
 
 @pytest.mark.parametrize(
