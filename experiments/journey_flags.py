@@ -7,7 +7,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from greennas_jax import configuration, journey, pipeline
-from greennas_jax.costs import devices, dtypes, neuralpower_text
+from greennas_jax.costs import devices, dtypes, neuralpower_text, power
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.neuralpower_model import Model
 from greennas_jax.costs.settings import WHOLE_MODES
@@ -56,22 +56,24 @@ def _config(device: Device) -> pipeline.PipelineConfig:
         changes["max_accuracy_drop"] = _DROP.value
     mode = config.settings.mode if _MODE.value is None else _MODE.value
     dtype = devices.chosen_dtype(device, _DTYPE.value, config.settings.dtype)
-    power = config.settings.power if _POWER.value is None else _POWER.value
+    named = config.settings.power if _POWER.value is None else _POWER.value
     changes["settings"] = dataclasses.replace(
-        config.settings, mode=mode, dtype=dtype, power=_power_model(power)
+        config.settings, mode=mode, dtype=dtype, power=_power_model(named)
     )
     return dataclasses.replace(config, **changes)
 
 
-def _power_model(power: str | Model) -> str | Model:
+def _power_model(named: str | Model) -> str | Model:
     """Return a power model by what the flag or the configuration says."""
-    return neuralpower_text.chosen(power) if isinstance(power, str) else power
+    return neuralpower_text.chosen(named) if isinstance(named, str) else named
 
 
 def request() -> journey.Request:
     """Return what the flags ask for."""
     device = devices.load(_DEVICE.value)
     config = _config(device)
+    if config.settings.power == "physical":
+        power.check(device)
     return journey.Request(
         network=paleo_json.load(_SPEC.value, strict=_STRICT.value),
         device=device,

@@ -1,6 +1,7 @@
 """Frozen configuration records from nested mappings, and back."""
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -50,9 +51,11 @@ def _fitted(value: Any, kind: Any, where: str) -> Any:
 
 
 def plain(record: Any) -> Any:
-    """Return a record as JSON values."""
+    """Return a record as JSON values; a number that is not finite, hence not stated, is None."""
     if dataclasses.is_dataclass(record) and not isinstance(record, type):
         return {f.name: plain(getattr(record, f.name)) for f in dataclasses.fields(record)}
     if isinstance(record, (list, tuple)):
         return [plain(entry) for entry in record]
+    if isinstance(record, float) and not math.isfinite(record):
+        return None
     return record

@@ -46,6 +46,12 @@ def test_every_default_of_the_pipeline_survives_the_round_trip():
     assert configuration.build(pipeline.PipelineConfig, configuration.plain(config)) == config
 
 
+def test_a_number_that_is_not_finite_is_null():
+    found = configuration.plain(Outer(share=float("inf"), inner=Inner(sizes=(float("nan"), 2.0))))
+    assert found["share"] is None
+    assert found["inner"]["sizes"] == [None, 2.0]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -33,7 +33,8 @@ def text(profile: Mapping[str, Any]) -> str:
     found = profile["breakdown"]
     if found is None:
         reasons = profile["reasons"]
-        return f"energy by part: {units.UNKNOWN} ({reasons.get('power', 'not given')})"
+        reason = reasons.get("breakdown") or reasons.get("power") or "no reason given"
+        return f"energy by part: {units.UNKNOWN} ({reason})"
     total = found["total"]
     of_layers = [of_layer(layer) for layer in profile["layers"]]
     factor, unit = units.scale([amounts["energy_j"] for amounts in of_layers], "J")

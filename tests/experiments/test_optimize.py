@@ -82,13 +82,14 @@ def test_journey_writes_everything_and_resumes_to_the_same(tmp_path):
 
 
 def test_journey_without_data_says_that_accuracy_was_not_measured(tmp_path):
-    done = optimize(tmp_path, dataset="none")
+    done = optimize(tmp_path, dataset="none", device="h100", dtype="bf16")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Accuracy was NOT measured")
     report = json.loads((tmp_path / "w" / "report.json").read_text())
     assert report["accuracy"]["kind"] == "proxy"
     assert report["accuracy"]["tolerance"] == 0.15
     assert report["accuracy"]["after"]["mean"] >= 0.85
+    assert report["before"]["settings"]["dtype"] == "bf16"
 
 
 def changed(**layers):
@@ -104,6 +105,8 @@ BAD = {
     "cycle": (changed(conv={"parents": ["pool"]}), {}, "cycle"),
     "channels": (changed(conv={"filter": [3, 3, 4, 8]}), {}, "4 input channels"),
     "device": (SPEC, {"device": "toaster"}, "titan_x"),
+    "power": (SPEC, {"device": "tpu_v5e"}, "states no power"),
+    "format": (SPEC, {"dtype": "fp16"}, "'titan_x' states no peak in 'fp16'; allowed: fp32"),
     "data set": (SPEC, {"dataset": "mnist"}, "digits"),
     "classes": (
         changed(fc={"num_outputs": 4}, softmax={"num_classes": 4}),
