@@ -310,17 +310,13 @@ def check(table: LayerTable, settings: CostSettings, names: Sequence[str] | None
     unbuilt, data, filters = gemm.refusals(table)
     refused = unbuilt | ((data | filters) & settings.trains)
     newer = gemm.has_no_such_layer(table)
-    if newer.any():
-        row = int(np.flatnonzero(newer)[0])
+    if (newer | refused).any():
+        row = int(np.flatnonzero(newer if newer.any() else refused)[0])
+        reason = "stops here, because a gradient's shape differs from what it is the gradient of"
         raise ValueError(
-            f"layer '{names[row] if names else row}': Paleo has no layers of transformers; leave "
-            "'compat' out to cost this network"
-        )
-    if refused.any():
-        row = int(np.flatnonzero(refused)[0])
-        raise ValueError(
-            f"layer '{names[row] if names else row}': Paleo stops here, because a gradient's shape "
-            "differs from what it is the gradient of; leave 'compat' out to cost this network"
+            f"layer '{names[row] if names else row}': Paleo "
+            f"{'has no layers of transformers' if newer.any() else reason}; leave 'compat' out to "
+            "cost this network"
         )
 
 

@@ -10,6 +10,7 @@ from greennas_jax.spec.network import SpecError
 
 TOTALS = {
     *("time_ms", "forward_ms", "backward_ms", "update_ms", "flops", "bytes", "parameters"),
+    *("weight_flops", "attention_flops"),
     *("weight_bytes", "activation_bytes", "peak_memory_bytes"),
     *("peak_memory_inference_bytes", "peak_memory_training_bytes"),
     *("power_w", "energy_j", "energy_per_example_j"),

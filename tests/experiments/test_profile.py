@@ -210,3 +210,67 @@ def test_the_figures_of_the_original(shared, tmp_path):
                 assert printed == pytest.approx(cost[step][key], rel=1e-12, abs=0)
     expected = figures["totals"]["K20X"]["0.62"]["forward"]["total"]
     assert found["totals"]["forward_ms"] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.fixture
+def language_model(tmp_path):
+    """Return the path of a network that makes one token after another."""
+    layers = {
+        "ids": {"type": "Input", "parents": [], "tensor": [2, 6]},
+        "embed": {
+            "type": "Embedding",
+            "parents": ["ids"],
+            "vocabulary": 20,
+            "width": 8,
+            "positions": 9,
+        },
+        "attend": {
+            "type": "MultiHeadAttention",
+            "parents": ["embed"],
+            "heads": 2,
+            "causal": True,
+        },
+    }
+    path = tmp_path / "language_model.json"
+    path.write_text(json.dumps({"name": "language model", "layers": layers}))
+    return path
+
+
+def test_prefill_and_decode(language_model, tmp_path):
+    out = tmp_path / "profile.json"
+    flags = (f"--spec={language_model}", "--device=titan_x", f"--json={out}")
+    found = {}
+    for mode in (("prefill", "--sequence_length=9"), ("decode", "--context=7")):
+        result = run("profile", *flags, f"--mode={mode[0]}", mode[1], "--attention=fused")
+        assert (result.returncode, result.stderr) == (0, "")
+        assert "key-value cache" in result.stdout
+        found[mode[0]] = json.loads(out.read_text())
+    assert found["prefill"]["sequence"] == {"lengths": {"ids": 9}, "context": None}
+    assert found["decode"]["sequence"] == {"lengths": {"ids": 1}, "context": 7}
+    totals = {mode: profile["totals"] for mode, profile in found.items()}
+    assert [totals[mode]["tokens"] for mode in totals] == [2 * 9, 2]
+    # Keys and values of 8 values in 4 bytes, of 9 and of 7 positions of two sequences.
+    assert [totals[mode]["kv_cache_bytes"] for mode in totals] == [2 * 9 * 64, 2 * 7 * 64]
+    for each in totals.values():
+        assert each["energy_per_token_j"] == pytest.approx(each["energy_j"] / each["tokens"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--mode=decode", "--context=10"), ("'embed'", "context of 10", "9 'positions'")),
+        (("--sequence_length=10",), ("'embed'", "sequence of 10", "9 'positions'")),
+        (("--context=4",), ("context is 4", "decode")),
+        (("--mode=prefill", "--explain"), ("prefill", "Paleo")),
+        (("--compat=paleo",), ("'embed'", "no layers of transformers")),
+        (("--attention=quick",), ("attention", "materialised", "fused")),
+    ],
+)
+def test_bad_lengths_are_one_clear_line(language_model, flags, words):
+    result = run("profile", f"--spec={language_model}", "--device=titan_x", *flags)
+    assert_refused(result, *words)
+
+
+def test_a_network_that_makes_no_tokens(spec):
+    result = run("profile", f"--spec={spec}", "--device=titan_x", "--mode=decode")
+    assert_refused(result, "no causal MultiHeadAttention", "decode")
