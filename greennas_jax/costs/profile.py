@@ -2,45 +2,36 @@
 
 import dataclasses
 import math
-from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from greennas_jax.costs import (
-    breakdown,
     conv_algorithms,
-    counts,
     estimates,
     explain,
-    generation,
-    kinds,
-    layer_table,
     memory,
-    paleo,
-    paleo_order,
-    passes,
-    power,
+    profile_case,
+    profile_columns,
     profile_fitted,
+    profile_records,
     profile_sequences,
-    remote_fetch,
 )
 from greennas_jax.costs.devices import Device
-from greennas_jax.costs.layer_table import LayerTable, Operation
-from greennas_jax.costs.neuralpower_model import Model
-from greennas_jax.costs.paleo import LayerTimes
+from greennas_jax.costs.profile_case import Case, Extent
+from greennas_jax.costs.profile_columns import Columns
 from greennas_jax.costs.settings import WHOLE_MODES, CostSettings
-from greennas_jax.spec import parallel
-from greennas_jax.spec import shapes as shape_rules
-from greennas_jax.spec.network import SOURCE_TYPE, Layer, Network
-from greennas_jax.spec.shapes import Shapes
+from greennas_jax.spec.network import Network
 
 SCHEMA = "greennas.profile/1"
 
-Columns = dict[str, np.ndarray]
 Reasons = dict[str, str]
 
-_PASSES = ("forward", "backward_data", "backward_filter")
+_SUMMED = (
+    *("time_ms", "forward_ms", "backward_ms", "update_ms"),
+    *("flops", "weight_flops", "attention_flops"),
+    *("bytes", "parameters", "weight_bytes", "activation_bytes"),
+)
 
 
 def profile(
@@ -78,75 +69,56 @@ def profile(
       ValueError: If the batch size or a length is not positive, the device does not state the
         number format, or the original Paleo is to be reproduced and refuses a layer.
     """
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; allowed: whole numbers from 1")
     profile_sequences.check(settings, explained=explained)
-    compat = "paleo" if settings.compat == "paleo" else None
-    device = device.at(settings.dtype)
-    network, split = parallel.expand(network, compat=compat)
-    run = generation.prepare(network, settings.mode, sequence_length, context)
-    whole = generation.table(
-        generation.prepare(network, "inference", sequence_length), batch_size, compat=compat
-    )
-    network = run.network
-    shapes = shape_rules.infer(network, batch_size, compat=compat)
-    by_name = network.by_name()
-    layers = [by_name[name] for name in shapes]
-    table = generation.table(run, batch_size, compat=compat)
-    names = tuple(shapes)
-    paleo.check(table, settings, names)
-    dropped = _dropped(network, names, settings)
-    times = paleo.network_times(table, device, settings, kept=~dropped)
-    predicted_ms = float(paleo.of_mode(times, settings.mode).sum())
-    if measured_ms is not None:
-        times = _measured(times, settings, measured_ms, split=bool(split and compat))
-    columns = _columns(table, whole, times, device, settings)
-    if split and compat:
-        columns |= _fetching(layers, split, table, times, device, settings)
-    columns = {name: np.where(dropped, 0.0, column) for name, column in columns.items()}
+    extent = Extent(batch_size, sequence_length, context)
+    case = profile_case.prepare(network, device, settings, extent, measured_ms)
     reasons: Reasons = {}
-    provenance = _provenance(device, settings, measured_ms, predicted_ms)
-    provenances = [provenance] * len(layers)
-    model = settings.power if isinstance(settings.power, Model) else None
-    if model is not None:
-        found = estimates.estimate(table, times, device, settings)
-        columns |= profile_fitted.columns(columns, found, settings.mode)
-        provenances = profile_fitted.provenances(found, model, provenance)
-        if found.fitted_time.any():
-            reasons["passes"] = profile_fitted.REASON
-    batch = shape_rules.batch_size(shapes)
-    totals = _totals(columns, device, batch, reasons)
-    totals |= _peaks(layers, table, whole, settings, reasons)
-    totals |= profile_sequences.totals(run, table, batch, totals["energy_j"], settings)
+    columns, provenances, fitted = _figures(case, reasons)
+    totals = _totals(case, columns, reasons)
+    records = profile_records.of_layers(case, columns, provenances, "; ".join(reasons.values()))
+    broken_down = None
+    if case.device.power_known:
+        broken_down = profile_records.break_down(case, records, fitted)
+    if fitted.any():
+        reasons["breakdown"] = profile_fitted.NO_PARTS
+    if settings.conv_algorithm == conv_algorithms.FASTEST:
+        profile_records.name_fastest(case, records)
     result = {
         "schema": SCHEMA,
-        "network": network.name,
-        "device": device.name,
-        "batch_size": batch,
+        "network": case.network.name,
+        "device": case.device.name,
+        "batch_size": case.batch,
         "mode": settings.mode,
         "settings": _settings(settings) | {"measured_ms": measured_ms},
-        **profile_sequences.described(run),
+        **profile_sequences.described(case.run),
         "totals": totals,
-        "layers": _layers(layers, shapes, columns, provenances, reasons),
-        "coverage": _coverage(layers, table, columns, dropped, run.idle, settings),
-        "provenance": provenance,
-        "sources": dict(device.sources),
+        "layers": records,
+        "coverage": profile_records.coverage(case, columns),
+        "provenance": profile_records.provenance(case),
+        "sources": dict(case.device.sources),
         "reasons": reasons,
+        "breakdown": broken_down,
     }
-    if "passes" in reasons:
-        reasons["breakdown"] = profile_fitted.NO_PARTS
-        device_of_parts = device.replace(power_known=False)
-    else:
-        device_of_parts = device
-    result |= _break_down(result["layers"], table, times, dropped, device_of_parts, settings)
-    if settings.conv_algorithm == conv_algorithms.FASTEST:
-        _name_fastest(result["layers"], paleo.fastest(table, device, settings))
-    if model is not None:
-        result["fitted"] = profile_fitted.summary(model)
+    if case.model is not None:
+        result["fitted"] = profile_fitted.summary(case.model)
     if explained:
         physical = dataclasses.replace(settings, power="physical")
-        result["explain"] = explain.of_network(network, device, physical, batch_size)
+        result["explain"] = explain.of_network(case.network, case.device, physical, batch_size)
     return result
+
+
+def _figures(case: Case, reasons: Reasons) -> tuple[Columns, list[str], np.ndarray]:
+    """Return every figure, where each layer's come from, and which layers' time is fitted [L]."""
+    columns = profile_columns.columns(case)
+    provenance = profile_records.provenance(case)
+    if case.model is None:
+        return columns, [provenance] * len(case.table), np.zeros(len(case.table), bool)
+    found = estimates.estimate(case.table, case.times, case.device, case.settings)
+    columns |= profile_fitted.columns(columns, found, case.settings.mode)
+    if found.fitted_time.any():
+        reasons["passes"] = profile_fitted.REASON
+    provenances = profile_fitted.provenances(found, case.model, provenance)
+    return columns, provenances, found.fitted_time
 
 
 def _settings(settings: CostSettings) -> dict[str, Any]:
@@ -163,143 +135,33 @@ def _settings(settings: CostSettings) -> dict[str, Any]:
     }
 
 
-def _measured(
-    times: LayerTimes, settings: CostSettings, measured_ms: float, *, split: bool
-) -> LayerTimes:
-    """Return times that add up to a measured one.
-
-    Raises:
-      ValueError: If nothing says how they share it.
-    """
-    if settings.power != "physical":
-        raise ValueError("a measured time goes with power 'physical', not with a fitted model")
-    if split:
-        raise ValueError(
-            "a measured time is for a network without ModelParallel where 'compat' is 'paleo'"
-        )
-    return power.at_time(times, settings.mode, measured_ms)
-
-
-def _dropped(network: Network, names: Sequence[str], settings: CostSettings) -> np.ndarray:
-    """Return the layers that the rules leave out, bool [L]."""
-    if settings.compat != "paleo":
-        return np.zeros(len(names), bool)
-    return paleo_order.dropped(network, names)
-
-
-def _name_fastest(records: list[dict[str, Any]], fastest: Mapping[str, np.ndarray]) -> None:
-    """Add to the record of each convolution which algorithm each pass uses."""
-    known = conv_algorithms.names()
-    for row, record in enumerate(records):
-        if record["type"] == "Convolution":
-            chosen = {step: known[int(best[row])] for step, best in fastest.items()}
-            record["conv_algorithms"] = chosen
-
-
-def _peaks(
-    layers: Sequence[Layer],
-    table: LayerTable,
-    whole: LayerTable,
-    settings: CostSettings,
-    reasons: Reasons,
-) -> dict[str, int | float | None]:
+def _peaks(case: Case, reasons: Reasons) -> dict[str, int | float | None]:
     """Return the peak memory of the mode, and of inference and training over all [bytes]."""
+    layers = case.layers
     found: dict[str, int | float | None] = {}
     for mode in WHOLE_MODES:
-        if mode == "training" and settings.dtype == "int8":
+        if mode == "training" and case.settings.dtype == "int8":
             found[f"peak_memory_{mode}_bytes"] = None
             reasons["training"] = "peak memory of training is not known: int8 is for inference only"
             continue
-        of_mode = dataclasses.replace(settings, mode=mode)
-        found[f"peak_memory_{mode}_bytes"] = _number(memory.peak_bytes(layers, whole, of_mode))
-    peak = _number(memory.peak_bytes(layers, table, settings, held=whole))
-    return {"peak_memory_bytes": peak, **found}
+        of_mode = dataclasses.replace(case.settings, mode=mode)
+        peak = memory.peak_bytes(layers, case.whole, of_mode)
+        found[f"peak_memory_{mode}_bytes"] = profile_records.number(peak)
+    peak = memory.peak_bytes(layers, case.table, case.settings, held=case.whole)
+    return {"peak_memory_bytes": profile_records.number(peak), **found}
 
 
-def _columns(
-    table: LayerTable,
-    whole: LayerTable,
-    times: LayerTimes,
-    device: Device,
-    settings: CostSettings,
-) -> Columns:
-    """Return every per-layer figure [L], NaN where it is not known; parameters are the whole's."""
-    parameters = counts.parameters(whole, settings)
-    work = paleo.work(table, settings, device)
-    time = paleo.of_mode(times, settings.mode)
-    columns = {
-        "flops": passes.flops(work, settings.mode),
-        **profile_sequences.split_flops(table, work, settings),
-        "bytes": passes.bytes_moved(work, settings.mode),
-        "parameters": parameters,
-        "weight_bytes": settings.element_bytes * parameters,
-        "activation_bytes": counts.activation_bytes(table, settings),
-    }
-    for name in _PASSES:
-        for kind in ("compute", "memory", "overhead"):
-            columns[f"{name}_{kind}_ms"] = getattr(times, f"{name}_{kind}")
-    columns |= {
-        "time_ms": time,
-        "forward_ms": times.forward,
-        "backward_ms": times.backward,
-        "update_ms": times.update,
-    }
-    energy = np.full_like(time, np.nan)
-    if device.power_known:
-        energy = power.energy(table, times, device, settings)
-    busy = time > 0
-    columns["power_w"] = np.where(busy, 1000 * energy / np.where(busy, time, 1.0), 0.0 * energy)
-    columns["energy_j"] = energy
-    return columns
-
-
-def _fetching(
-    layers: Sequence[Layer],
-    split: Mapping[str, int],
-    table: LayerTable,
-    times: LayerTimes,
-    device: Device,
-    settings: CostSettings,
-) -> Columns:
-    """Return what changes where splits fetch from each other, as the original counts it [L]."""
-    size = layer_table.BYTES_PER_ELEMENT * table.output_elements
-    fetch = remote_fetch.times(
-        layers,
-        np.array([split.get(layer.name, -1) for layer in layers]),
-        {layer.name: float(each) for layer, each in zip(layers, size, strict=True)},
-        device,
-        share=settings.ppp_comm,
-    )
-    fetched = remote_fetch.added(times, fetch)
-    return {
-        "remote_fetch_ms": fetch,
-        "forward_ms": fetched.forward,
-        "backward_ms": fetched.backward,
-        "time_ms": paleo.of_mode(fetched, settings.mode),
-    }
-
-
-def _totals(
-    columns: Columns,
-    device: Device,
-    batch: int,
-    reasons: Reasons,
-) -> dict[str, Any]:
+def _totals(case: Case, columns: Columns, reasons: Reasons) -> dict[str, Any]:
     """Return the sums of the layers; power is energy over time."""
-    summed = (
-        *("time_ms", "forward_ms", "backward_ms", "update_ms"),
-        *("flops", "weight_flops", "attention_flops"),
-        *("bytes", "parameters", "weight_bytes", "activation_bytes"),
-    )
     # Left to right, as the original adds.
-    found = {name: float(np.add.accumulate(columns[name])[-1]) for name in summed}
+    found = {name: float(np.add.accumulate(columns[name])[-1]) for name in _SUMMED}
     energy = float(columns["energy_j"].sum())
     found["energy_j"] = energy
-    found["energy_per_example_j"] = energy / batch
+    found["energy_per_example_j"] = energy / case.batch
     found["power_w"] = 1000 * energy / found["time_ms"] if found["time_ms"] > 0 else 0.0 * energy
     if math.isnan(energy):
         reasons["power"] = (
-            f"power and energy are not known: device '{device.name}' states neither "
+            f"power and energy are not known: device '{case.device.name}' states neither "
             "'tdp_w' nor 'static_w'"
         )
     if math.isnan(found["backward_ms"]) and "passes" not in reasons:
@@ -307,126 +169,9 @@ def _totals(
             "Paleo stops at a gradient whose shape differs from what it is the gradient of; "
             "without 'compat' it is costed"
         )
-    return {name: _number(value) for name, value in found.items()}
-
-
-def _number(value: float) -> int | float | None:
-    """Return a JSON number: whole where it is, None where it is not known."""
-    number = float(value)
-    if math.isnan(number):
-        return None
-    return int(number) if number.is_integer() and abs(number) < 2**53 else number
-
-
-def _layers(
-    layers: Sequence[Layer],
-    shapes: Mapping[str, Shapes],
-    columns: Columns,
-    provenances: Sequence[str],
-    reasons: Reasons,
-) -> list[dict[str, Any]]:
-    """Return one record per layer, in topological order."""
-    records = []
-    reason = "; ".join(reasons.values())
-    for index, layer in enumerate(layers):
-        inputs, output = shapes[layer.name]
-        figures = {name: _number(column[index]) for name, column in columns.items()}
-        several = len(layer.parents) > 1
-        record = {
-            "name": layer.name,
-            "type": layer.type,
-            "input_shape": [list(shape) for shape in inputs] if several else list(inputs[0]),
-            "output_shape": list(output),
-            **figures,
-            "provenance": provenances[index],
-        }
-        if None in figures.values():
-            record["reason"] = reason
-        records.append(record)
-    return records
-
-
-def _coverage(
-    layers: Sequence[Layer],
-    table: LayerTable,
-    columns: Columns,
-    dropped: np.ndarray,
-    idle: Collection[str],
-    settings: CostSettings,
-) -> dict[str, list[dict[str, str]]]:
-    """Return the layers that cost nothing, and those that the model does not really describe."""
-    free, outside = [], []
-    reasons: list[str | None] = [None] * len(layers)
-    if isinstance(settings.power, Model):
-        reasons = profile_fitted.outside(table, settings.power, settings)
-    for index, layer in enumerate(layers):
-        named = {"name": layer.name, "type": layer.type}
-        if layer.name in idle and layer.type != SOURCE_TYPE:
-            free.append(named | {"reason": "does not run for one more token"})
-        elif columns["time_ms"][index] == 0:
-            free.append(named)
-        unknown = int(table.operation[index]) == Operation.UNKNOWN
-        if unknown and settings.compat is None:
-            outside.append(
-                named | {"reason": "type not known; assumed to read and write its tensor once"}
-            )
-        if settings.compat == "paleo" and table.groups[index] > 1:
-            outside.append(named | {"reason": "Paleo ignores groups"})
-        if dropped[index]:
-            outside.append(named | {"reason": "Paleo leaves this layer out without a message"})
-        if reasons[index] and columns["time_ms"][index] > 0:
-            outside.append(named | {"reason": reasons[index]})
-    return {"zero_cost_layers": free, "out_of_range_layers": outside}
-
-
-def _break_down(
-    records: list[dict[str, Any]],
-    table: LayerTable,
-    times: LayerTimes,
-    dropped: np.ndarray,
-    device: Device,
-    settings: CostSettings,
-) -> dict[str, Any]:
-    """Add to each layer its kind and what its energy is spent on; return the sums of them.
-
-    Args:
-      records: The layers' records, which are added to.
-      table: Layers [L].
-      times: Their times [ms].
-      dropped: The layers that the rules leave out, bool [L].
-      device: The device.
-      settings: What is costed.
-    """
-    for entry, code in zip(records, kinds.kind_codes(table), strict=True):
-        entry |= {"kind": kinds.KINDS[int(code)], "energy_parts_j": None}
-    if not device.power_known:
-        return {"breakdown": None}
-    found = breakdown.of_layers(table, times, device, settings)
-    found = {
-        name: power.Parts(*(np.where(dropped, 0.0, part) for part in parts))
-        for name, parts in found.items()
-    }
-    for entry, parts in zip(records, breakdown.of_rows(found), strict=True):
-        entry["energy_parts_j"] = parts
-    milliseconds = np.where(dropped, 0.0, paleo.of_mode(times, settings.mode))
-    names = [entry["name"] for entry in records]
-    return {"breakdown": breakdown.record(found, table, milliseconds, names, device)}
-
-
-def _provenance(
-    device: Device, settings: CostSettings, measured_ms: float | None, predicted_ms: float
-) -> str:
-    """Return where the figures come from: model, device, coefficients."""
-    rules = "as published" if settings.compat == "paleo" else "corrected"
-    time = f"predicted: Paleo's model {rules}, device '{device.name}'"
-    if measured_ms is not None:
-        time = (
-            f"time measured elsewhere, {measured_ms:g} ms in all, shared out as {time} "
-            f"({predicted_ms:.4g} ms in all)"
-        )
-    if not device.power_known:
-        return time
-    assumed = device.assumptions
-    if not assumed:
-        return f"{time}; energy predicted: physical model, the device's coefficients"
-    return f"{time}; energy predicted from assumed coefficients: {', '.join(assumed)}"
+    totals = {name: profile_records.number(value) for name, value in found.items()}
+    totals |= _peaks(case, reasons)
+    sequences = profile_sequences.totals(
+        case.run, case.table, case.batch, totals["energy_j"], case.settings
+    )
+    return totals | sequences

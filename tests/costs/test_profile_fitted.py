@@ -135,7 +135,7 @@ def test_training_by_a_fit_of_training_steps(network):
         assert layers["wide"][name] is not None
     assert found["totals"]["backward_ms"] is None
     assert found["totals"]["energy_j"] > 0
-    assert list(found["reasons"]) == ["passes"]
+    assert list(found["reasons"]) == ["passes", "breakdown"]
 
 
 def test_another_mode_is_all_physical(network):
