@@ -22,6 +22,13 @@ A million requests to a device that waits nine tenths of the time:
 
 python experiments/footprint.py --subject=deployment --spec=configs/specs/resnet50.json \
     --device=titan_x --requests=1e6 --batch_size=8 --idle_share=0.9 --idle_watts=15 --country=FR
+
+A thousand answers of 100 tokens to prompts of 500, one at a time, on one of the eight devices of a
+machine that is otherwise idle:
+
+python experiments/footprint.py --subject=deployment --spec=configs/specs/llama2_7b.json \
+    --device=a100_80gb --dtype=fp16 --batch_size=1 --prefill_tokens=500 --decode_tokens=100 \
+    --idle_devices=7
 """
 
 import command_line
@@ -32,13 +39,14 @@ from greennas_jax.costs import (
     deployment,
     device_power,
     devices,
+    inferences,
     links,
+    neuralpower_text,
     settings,
     sites,
     training_run,
     workload,
 )
-from greennas_jax.costs import profile as cost_profile
 from greennas_jax.report import files, footprint_table
 from greennas_jax.spec import paleo_json
 from greennas_jax.spec.network import Network
@@ -98,6 +106,12 @@ _EXPERIMENTS = flags.DEFINE_integer(
 )
 
 _REQUESTS = flags.DEFINE_float("requests", 1000.0, "Inferences in all.")
+_PREFILL_TOKENS = flags.DEFINE_integer(
+    "prefill_tokens", None, "Tokens of a request's prompt, or of an example.", lower_bound=1
+)
+_DECODE_TOKENS = flags.DEFINE_integer(
+    "decode_tokens", None, "Tokens that a request makes one after another.", lower_bound=1
+)
 _IDLE_DEVICES = flags.DEFINE_integer(
     "idle_devices", 0, "Further devices of the same machines, idle all the time.", lower_bound=0
 )
@@ -113,6 +127,12 @@ _POWER_MODEL = flags.DEFINE_enum(
     device_power.MODELS,
     "The power of a busy device; by default the model that suits the device.",
 )
+_POWER = flags.DEFINE_string(
+    "power",
+    "physical",
+    f"The power of layers: {', '.join(settings.POWER_MODELS)}, or neuralpower:FILE for runtime and "
+    "power by layer types fitted to measurements.",
+)
 _PUE = flags.DEFINE_float("pue", None, "Power usage effectiveness of the building, from 1.")
 _INTENSITY = flags.DEFINE_float("intensity", None, "What the electricity emits [gCO2e/kWh].")
 _COUNTRY = flags.DEFINE_string("country", None, "A country of the table, by name or code.")
@@ -126,7 +146,7 @@ _JSON = flags.DEFINE_string("json", None, "Write the footprint into this file.")
 
 _OF_TRAINING = (_FLOPS, _PARAMETERS, _TOKENS, _EXAMPLES, _EPOCHS, _UTILISATION, _NETWORK)
 _OF_TRAINING += (_COLLECTIVE, _PPP_COMM, _EXPERIMENTS)
-_OF_DEPLOYMENT = (_REQUESTS, _IDLE_DEVICES)
+_OF_DEPLOYMENT = (_REQUESTS, _PREFILL_TOKENS, _DECODE_TOKENS, _IDLE_DEVICES)
 
 
 def _check_flags() -> None:
@@ -137,7 +157,7 @@ def _check_flags() -> None:
             raise ValueError(f"--{flag.name} says nothing about --subject={subject}")
     if _FLOPS.present and _SPEC.present:
         raise ValueError("both --flops and --spec are given; one of them is needed")
-    for flag in (_BATCH_SIZE, _PPP_COMP, _ATTENTION, _STRICT):
+    for flag in (_BATCH_SIZE, _PPP_COMP, _ATTENTION, _POWER, _STRICT):
         if _FLOPS.present and flag.present:
             raise ValueError(f"--{flag.name} says nothing beside --flops")
     if _PARAMETERS.present and not _FLOPS.present:
@@ -157,6 +177,7 @@ def _settings(device: devices.Device, mode: str) -> settings.CostSettings:
         mode=mode,
         ppp_comp=_PPP_COMP.value,
         ppp_comm=_PPP_COMM.value,
+        power=neuralpower_text.chosen(_POWER.value),
         dtype=device.dtype,
         attention=_ATTENTION.value,
     )
@@ -224,13 +245,15 @@ def _deployment() -> dict:
         idle_devices=_IDLE_DEVICES.value,
         given=_given(),
     )
-    network = _network()
-    profile = cost_profile.profile(
-        network, device, _settings(device, "inference"), _BATCH_SIZE.value
-    )
-    batch = profile["batch_size"]
-    phase = deployment.Phase(name="inference", totals=profile["totals"], batch_size=batch)
-    return deployment.report(network.name, [phase], asked, _site())
+    network, costs = _network(), _settings(device, "inference")
+    prompt, made, batch = _PREFILL_TOKENS.value, _DECODE_TOKENS.value, _BATCH_SIZE.value
+    if made is None:
+        phases = inferences.of_examples(network, device, costs, batch, prompt)
+    elif prompt is None:
+        raise ValueError("--decode_tokens goes with --prefill_tokens")
+    else:
+        phases = inferences.of_tokens(network, device, costs, batch, prompt, made)
+    return deployment.report(network.name, phases, asked, _site())
 
 
 def main() -> None:

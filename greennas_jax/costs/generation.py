@@ -81,7 +81,7 @@ def prepare(
             )
         _check_lengths(network, network.layers)
         lengths = dict.fromkeys(lengths, sequence_length)
-        network = _with_lengths(network, lengths)
+        network = with_lengths(network, lengths)
     if mode in WHOLE_MODES:
         return Run(network, lengths)
     growing = _growing(network, mode)
@@ -133,8 +133,13 @@ def _lengths(network: Network) -> dict[str, int]:
     return found
 
 
-def _with_lengths(network: Network, lengths: Mapping[str, int]) -> Network:
-    """Return a network whose inputs have other lengths."""
+def with_lengths(network: Network, lengths: Mapping[str, int]) -> Network:
+    """Return a network whose inputs have other lengths.
+
+    Args:
+      network: The network.
+      lengths: Length of each input that is a sequence, by name.
+    """
     layers = []
     for layer in network.layers:
         if layer.name in lengths:
@@ -248,4 +253,4 @@ def _step(
     }
     step = {name: 1 if name in names else length for name, length in lengths.items()}
     idle = frozenset(layer.name for layer in network.layers if layer.name not in names)
-    return Run(_with_lengths(network, step), step, tokens, cached, idle)
+    return Run(with_lengths(network, step), step, tokens, cached, idle)

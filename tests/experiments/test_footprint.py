@@ -5,6 +5,7 @@ import pytest
 from tests.costs.published_runs import RUNS
 from tests.experiments.programs import SPEC, assert_refused, run
 
+GPT2 = "configs/specs/gpt2.json"
 RUN = ("--flops=1e20", "--device=titan_x", "--utilisation=0.5")
 
 
@@ -66,6 +67,22 @@ def test_a_deployment_from_the_command_line(tiny, tmp_path):
     assert "by 1,000 inferences" in result.stdout
 
 
+def test_a_language_model_answers_from_the_command_line(specs, tmp_path):
+    out = tmp_path / "out.json"
+    result = run(
+        "footprint",
+        *("--subject=deployment", f"--spec={specs}/gpt2.json", "--device=a100_80gb"),
+        *("--dtype=fp16", "--batch_size=1", "--prefill_tokens=32", "--decode_tokens=9"),
+        *("--idle_devices=7", "--country=US", f"--json={out}"),
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    found = json.loads(out.read_text())
+    assert [phase["name"] for phase in found["phases"]] == ["prefill", "decode"]
+    assert [phase["calls"] for phase in found["phases"]] == [1, 8]
+    assert found["idle_devices"] == 7
+    assert found["per_thousand"]["carbon"]["value"] > 0
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -73,6 +90,10 @@ def test_a_deployment_from_the_command_line(tiny, tmp_path):
         ((*RUN, "--tokens=1e9", "--examples=10"), ("both tokens and examples",)),
         ((*RUN, "--requests=10"), ("--requests", "--subject=training")),
         (("--device=titan_x", "--subject=deployment"), ("--spec is needed",)),
+        (
+            ("--device=titan_x", "--subject=deployment", f"--spec={GPT2}", "--decode_tokens=5"),
+            ("--decode_tokens goes with --prefill_tokens",),
+        ),
     ],
 )
 def test_bad_flags_are_one_clear_line(flags, words):
