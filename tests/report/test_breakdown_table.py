@@ -59,6 +59,8 @@ def test_what_is_not_known_says_why(told):
     assert breakdown_table.notes(told) == ["idle power: unknown (nobody looked)"]
     dark = told | {"breakdown": None, "reasons": {"power": "no TDP"}}
     assert breakdown_table.text(dark) == "energy by part: unknown (no TDP)"
+    dark["reasons"] = {"passes": "a fitted model", "breakdown": "not divided"}
+    assert breakdown_table.text(dark) == "energy by part: unknown (not divided)"
 
 
 def test_an_unknown_part_makes_the_sum_unknown(told):
