@@ -8,7 +8,7 @@ import pytest
 
 from greennas_jax.costs import neuralpower_text
 from tests.costs import fitted_models
-from tests.experiments.programs import ROOT, SPEC, assert_refused, launch, run
+from tests.experiments.programs import ROOT, SPEC, assert_refused, run
 
 MODEL = fitted_models.model(fitted_models.fit("convolution", "CONVOLUTION"))
 
@@ -74,18 +74,3 @@ def test_the_journey_takes_the_flag(spec, power):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{MODEL}; inference\n"
-
-
-@pytest.mark.slow
-def test_the_journey_saves_energy_by_layer_models(power, tmp_path):
-    done = launch(tmp_path, "optimize", power=power, dataset="none")
-    assert (done.returncode, done.stderr) == (0, "")
-    report = json.loads((tmp_path / "w" / "report.json").read_text())
-    for side in ("before", "after"):
-        assert report[side]["settings"]["power"] == str(MODEL)
-    conv = next(layer for layer in report["before"]["layers"] if layer["name"] == "conv")
-    assert "fitted to layers measured on 'bench'" in conv["provenance"]
-    totals = [report[side]["totals"]["energy_j"] for side in ("before", "after")]
-    assert report["bounds"]["energy_j"] <= totals[1] <= totals[0]
-    config = json.loads((tmp_path / "w" / "config.json").read_text())
-    assert "bench" in json.dumps(config)
