@@ -5,7 +5,7 @@ Shapes: N measured layers, P candidate terms, A penalties.
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -256,14 +256,18 @@ def _path(form: Form, data: _Data, penalties: np.ndarray) -> _Learnt:
     with warnings.catch_warnings():
         # A path that is not quite converged is as good a candidate as any other.
         warnings.simplefilter("ignore", exceptions.ConvergenceWarning)
-        _, coefficients, _ = linear_model.lasso_path(
+        # The library annotates these two options as the texts that they may also be.
+        options: dict[str, Any] = {
+            "alphas": penalties,
+            "precompute": problem.candidates.T @ problem.candidates,
+        }
+        _, coefficients, *_ = linear_model.lasso_path(
             problem.candidates,
             problem.target,
-            alphas=penalties,
-            precompute=problem.candidates.T @ problem.candidates,
             Xy=problem.candidates.T @ problem.target,
             max_iter=ITERATIONS,
             tol=TOLERANCE,
+            **options,
         )
     weights = coefficients / problem.deviations[:, None]
     constants = problem.mean_target - problem.means @ weights

@@ -58,6 +58,11 @@ def profiled(network, **changes):
     return found, {layer["name"]: layer for layer in found["layers"]}
 
 
+def figures(layer):
+    """A layer's record without what its energy is spent on, which is told of all or of none."""
+    return {key: value for key, value in layer.items() if key != "energy_parts_j"}
+
+
 def test_fitted_layers_and_the_others(network):
     found, layers = profiled(network)
     _, physical = profiled(network, power="physical")
@@ -68,7 +73,7 @@ def test_fitted_layers_and_the_others(network):
     assert layers["conv"]["energy_j"] == pytest.approx(joule)
     assert layers["conv"]["flops"] == physical["conv"]["flops"]
     for name in ("data", "wide", "pool", "drop"):
-        assert layers[name] == physical[name]
+        assert figures(layers[name]) == figures(physical[name])
     times = [layer["time_ms"] for layer in found["layers"]]
     assert found["totals"]["time_ms"] == pytest.approx(sum(times))
     assert found["totals"]["forward_ms"] == pytest.approx(sum(times))
@@ -136,6 +141,7 @@ def test_training_by_a_fit_of_training_steps(network):
     assert found["totals"]["backward_ms"] is None
     assert found["totals"]["energy_j"] > 0
     assert list(found["reasons"]) == ["passes", "breakdown"]
+    assert "backward" not in found["reasons"]
 
 
 def test_another_mode_is_all_physical(network):
