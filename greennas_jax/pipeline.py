@@ -15,7 +15,7 @@ from greennas_jax.accuracy.oracle import Oracle
 from greennas_jax.accuracy.training import Recipe
 from greennas_jax.costs import terms
 from greennas_jax.costs.devices import Device
-from greennas_jax.costs.settings import CostSettings
+from greennas_jax.costs.settings import WHOLE_MODES, CostSettings
 from greennas_jax.nao import embedding as embeddings
 from greennas_jax.nao.embedding import Embedding
 from greennas_jax.nao.latent_search import LatentConfig
@@ -79,6 +79,11 @@ class PipelineConfig:
     def __post_init__(self):
         if self.objective not in TERMS:
             raise ValueError(f"objective is {self.objective!r}; allowed: {', '.join(TERMS)}")
+        if self.settings.caches:
+            raise ValueError(
+                f"settings.mode is '{self.settings.mode}', which is for profiles; allowed: "
+                + ", ".join(WHOLE_MODES)
+            )
         for name in ("max_accuracy_drop", "proxy_tolerance"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: from 0, below 1")

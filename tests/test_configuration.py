@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from greennas_jax import configuration, pipeline
+from greennas_jax.costs.settings import CostSettings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,7 @@ def test_a_number_that_is_not_finite_is_null():
     [
         ({"objective": "beauty"}, "energy, time, memory, parameters"),
         ({"max_accuracy_drop": 1.0}, "max_accuracy_drop is 1.0"),
+        ({"settings": CostSettings(mode="decode")}, "mode is 'decode', which is for profiles"),
     ],
 )
 def test_pipeline_refuses_what_it_cannot_do(change, told):

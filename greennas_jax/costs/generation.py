@@ -2,9 +2,9 @@
 
 A sequence grows where causal attention runs along it: the inputs that lead to such attention
 within the same sequence, and all layers that depend on them. "prefill" runs the whole network over
-the lengths its inputs have. "decode" runs the growing layers on one new token of each sequence;
-keys and values of the tokens before it, and of other sequences attended to, stand in a cache, and
-what made those sequences (an encoder) does not run again.
+the lengths its inputs have, a head at every position included. "decode" runs the growing layers
+on one new token of each sequence; keys and values of the tokens before it, and of other sequences
+attended to, stand in a cache, and what made those sequences (an encoder) does not run again.
 """
 
 from collections.abc import Mapping, Sequence

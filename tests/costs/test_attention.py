@@ -1,3 +1,5 @@
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -197,3 +199,27 @@ def test_cost_is_quadratic_in_the_length(attend):
     ]
     # One position attends to itself: 2 products of 8; a hundred to 5,050 pairs.
     assert causal == [2 * 2 * 8, 5050 * 2 * 2 * 8]
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_compiler_computes_masked_pairs(attend, causal):
+    """XLA's own count of a compiled attention: products, and a few operations for each score."""
+    batch, heads, length, width = 2, 4, 48, 32
+
+    def attention_of(q, k, v):
+        scores = jnp.einsum("nhqe,nhke->nhqk", q, k)
+        if causal:
+            mask = jnp.tril(jnp.ones((length, length), bool))
+            scores = jnp.where(mask, scores, -jnp.inf)
+        return jnp.einsum("nhqk,nhke->nhqe", jax.nn.softmax(scores), v)
+
+    shape = jnp.zeros((batch, heads, length, width), jnp.float32)
+    compiled = jax.jit(attention_of).lower(shape, shape, shape).compile()
+    counted = compiled.cost_analysis()["flops"]
+    text = {"heads": heads, "causal": causal}
+    table = attend((batch, length, heads * width), **text)
+    products = attention.score_flops(table, INFERENCE)[0]
+    scores = batch * heads * length**2
+    assert products <= counted <= products + 8 * scores
+    # Of causal attention, the pairs up to the diagonal would be half.
+    assert attention.score_flops(table, FUSED)[0] < 0.52 * products or not causal

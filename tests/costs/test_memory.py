@@ -78,3 +78,41 @@ def test_at_most_everything_at_least_the_weights(every_type, mode):
 
     weights = counts.weight_bytes(table, settings).sum()
     assert weights < found <= weights + everything
+
+
+SEQUENCE = {
+    "data": {"type": "Input", "parents": [], "tensor": [1, 6, 8]},
+    "attend": {
+        "type": "MultiHeadAttention",
+        "parents": ["data"],
+        "heads": 2,
+        "causal": True,
+        "use_bias": False,
+    },
+    "feed": {"type": "FeedForward", "parents": ["attend"], "hidden": 10, "use_bias": False},
+}
+WEIGHTS = 4 * 64 + 2 * 80
+
+
+def test_what_is_alive_within_a_layer(network_of):
+    # Beside its input and output of 48: queries, keys and values of 48 and 2*6*6 scores; the
+    # feed-forward layer's 60 hidden values are less.
+    assert peak(network_of(SEQUENCE)) == 4 * (WEIGHTS + 2 * 48 + 3 * 48 + 72)
+    wide = SEQUENCE | {"feed": SEQUENCE["feed"] | {"hidden": 100}}
+    assert peak(network_of(wide)) == 4 * (4 * 64 + 2 * 800 + 2 * 48 + 600)
+    # Training keeps queries, keys, values, sum and scores, and hidden values twice.
+    kept = 3 * 48 + (4 * 48 + 72) + 2 * 60
+    assert peak(network_of(SEQUENCE), mode="training") == 4 * (3 * WEIGHTS + kept)
+
+
+def test_keys_and_values_stay_in_the_cache(network_of):
+    # They are counted once, not again within the layer.
+    assert peak(network_of(SEQUENCE), mode="prefill") == 4 * (WEIGHTS + 96 + 2 * 48 + 48 + 72)
+
+
+def test_layers_that_do_not_run_hold_their_weights(network_of):
+    network = network_of(SEQUENCE)
+    layers = [network.by_name()[name] for name in shapes.infer(network)]
+    held = layer_table.from_network(network)
+    idle = held.replace(batch=0 * held.batch, operation=0 * held.operation)
+    assert memory.peak_bytes(layers, idle, CostSettings(), held) == 4 * WEIGHTS

@@ -2,8 +2,11 @@
 
 import functools
 
+import jax
+import jax.numpy as jnp
 import pytest
 
+from greennas_jax.build import flax_network
 from greennas_jax.costs import devices, profile, profile_text
 from greennas_jax.costs.settings import CostSettings
 from greennas_jax.spec import paleo_json
@@ -120,6 +123,17 @@ def test_memory_of_prefill_and_decode(totals_of):
     # One token's tensors are nothing beside weights and cache.
     assert decode["peak_memory_bytes"] < 1.001 * (weights + decode["kv_cache_bytes"])
     assert prefill["peak_memory_bytes"] > decode["peak_memory_bytes"]
+
+
+def test_a_compiled_network_computes_what_is_counted(specs, totals_of):
+    """XLA's own count of the executed network: the products, and what is done once per element."""
+    network = paleo_json.load(specs / "vit_digits.json")
+    module = flax_network.build(network, jax.random.key(0))
+    statistics = flax_network.initial_statistics(module)
+    images = jnp.zeros((1, 28, 28, 1), jnp.float32)
+    step = jax.jit(lambda images: flax_network.apply(module, statistics, images)[0])
+    counted = step.lower(images).compile().cost_analysis()["flops"]
+    assert 1 <= counted / totals_of("vit_digits")["flops"] <= 1.15
 
 
 def test_fused_attention_moves_no_scores(totals_of):
