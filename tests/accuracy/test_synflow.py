@@ -52,7 +52,7 @@ def _flow(network, weights):
 
 
 def _saliencies(network, weights):
-    """Return the sum of |w| dR/d|w| by differences: each role scaled up a little, one by one."""
+    """Return the sum of |w| dR / d|w| by differences, one role after the other."""
     total = 0.0
     used = {"table", "scale", "value", "output", "inner", "outer", "gate", "kernel"}
     for name, roles in weights.items():

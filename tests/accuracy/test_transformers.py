@@ -37,29 +37,32 @@ def brackets(reader):
     return found._replace(**few)
 
 
-def test_children_read_tokens_and_are_judged_on_fresh_seeds(reader, brackets):
+def test_children_read_tokens(reader, brackets):
     run = execution.Execution(per_device=3)
     measured = children.make(reader, brackets, recipe=RECIPE, run=run)
     assert measured.recipe.learning_rate == 2e-3 and brackets.name == "brackets"
     first, second = measured.baseline([0, 1])
     assert 0.5 < first.accuracy < 1 and first.curve != second.curve
-    small = _smaller(reader)
     dropped = random_variants.random_transformer(reader, 1, drop=1.0)
-    kept, less, again = measured.evaluate([small, dropped, reader], [0, 0, 1])
-    assert again == second and len({kept.accuracy, less.accuracy, first.accuracy}) > 1
-    config = final_test.Config(recipe=RECIPE, seeds=(0, 1))
-    tested = final_test.compare(reader, small, brackets, max_drop=0.5, config=config, run=run)
-    assert tested.verdict == "holds" and tested.images == 1000
-    assert all(0.4 < value < 1 for value in (*tested.before.accuracies, *tested.after.accuracies))
+    kept, less, again = measured.evaluate([_smaller(reader), dropped, reader], [0, 0, 1])
+    assert again == second and len({kept.curve, less.curve, first.curve}) == 3
 
 
-def test_vision_transformers_learn_digits():
-    # Two epochs of 24; a tenth is chance.
-    network = transformers.vit(width=16, heads=4, blocks=1, classes=10, drop=0.9)
+def test_vision_transformers_are_judged_on_digits():
+    # Two epochs of 48; a tenth is chance.
+    network = transformers.vit(width=16, heads=4, blocks=1, classes=10, drop=None)
     data = datasets.load("default", children.input_shape(network), children.classes(network))
-    measured = children.make(network, data, recipe=RECIPE, run=execution.Execution(per_device=1))
-    assert data.name == "digits"
-    assert measured.baseline([0])[0].accuracy > 0.3
+    tested = final_test.compare(
+        network,
+        _smaller(network),
+        data,
+        max_drop=0.5,
+        config=final_test.Config(recipe=RECIPE, seeds=(0, 1)),
+        run=execution.Execution(per_device=1),
+        before=final_test.Sample(accuracies=(0.4, 0.5)),
+    )
+    assert data.name == "digits" and tested.images == 360
+    assert min(tested.after.accuracies) > 0.25 and tested.verdict == "holds"
 
 
 def test_recipes_left_open_follow_the_network(reader, specs):
