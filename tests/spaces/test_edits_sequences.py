@@ -12,6 +12,7 @@ from tests.spaces import sequence_examples
 from tests.spaces.conftest import built
 from tests.spaces.examples import conv, inner, plain
 from tests.spaces.test_edits import string, strings
+from tests.spaces.test_factors import cost_of_network
 
 
 def offered(space, layer):
@@ -198,6 +199,22 @@ def test_blocks_survive_a_dropped_endpoint():
         made = space.decode(tokens)
         networks.check_graph(made)
         np.testing.assert_array_equal(space.encode(made), space.canonical(tokens)[0])
+
+
+@pytest.mark.parametrize("name", sequence_examples.ALL)
+@pytest.mark.parametrize(
+    "settings",
+    [CostSettings(mode="training", attention="fused"), CostSettings(mode="prefill")],
+)
+def test_any_settings_and_batch_size_of_a_transformer(name, settings):
+    space = edits.build(sequence_examples.ALL[name](), batch_size=7)
+    names = ("energy", "time", "memory", "flops")
+    device = devices.load("titan_x")
+    costs = space.factors(device, [terms.get(term) for term in names], settings)
+    for tokens in strings(space, 6):
+        expected = cost_of_network(space.decode(tokens), names, settings, 7)
+        found = factors.exact(costs, tokens[:, None])[:, 0]
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["vit", "bert"])
