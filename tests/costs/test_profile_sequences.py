@@ -132,7 +132,7 @@ def test_a_compiled_network_computes_what_is_counted(specs, totals_of):
     statistics = flax_network.initial_statistics(module)
     images = jnp.zeros((1, 28, 28, 1), jnp.float32)
     step = jax.jit(lambda images: flax_network.apply(module, statistics, images)[0])
-    counted = step.lower(images).compile().cost_analysis()["flops"]
+    counted = (step.lower(images).compile().cost_analysis() or {})["flops"]
     assert 1 <= counted / totals_of("vit_digits")["flops"] <= 1.15
 
 
