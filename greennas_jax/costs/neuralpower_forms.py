@@ -75,13 +75,17 @@ class _Learnt(NamedTuple):
 
 
 def runtime_forms(kind: str, ranges: Sequence[Range]) -> tuple[Form, ...]:
-    """Return the forms for a runtime: constant, as published, and relative to counted work."""
+    """Return the forms for a runtime: constant, counted, as published, and corrected counts.
+
+    What is counted from the work alone says most where few layers were measured.
+    """
     names, logs, products = _varying(kind, ranges)
     relative = (*_within(logs, RUNTIME_DEGREE), *((_log(name),) for name in products))
     counted = ((), *((name,) for name in products))
     published = (*_within(names, RUNTIME_DEGREE), *((name,) for name in products))
     return (
         CONSTANT,
+        Form("counted", (), counted),
         Form("polynomial", published),
         Form("relative", relative, counted),
         Form("logarithmic", relative, counted),

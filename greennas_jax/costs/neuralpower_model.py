@@ -6,7 +6,7 @@ Shapes: none; everything is text and numbers in tuples, hence hashable and stati
 import dataclasses
 from typing import NamedTuple
 
-FORMS = ("constant", "polynomial", "relative", "logarithmic")
+FORMS = ("constant", "counted", "polynomial", "relative", "logarithmic")
 QUANTITIES = ("runtime", "power", "energy")
 # What a layer may do behind its own work, by the columns of a LayerTable.
 FUSED = ("bias", "activation", "normalizer")
@@ -43,8 +43,8 @@ class Formula:
     over the geometric mean of its smallest and largest value.
 
     Attributes:
-      form: "constant", "polynomial" (base 1), "relative" (base counted from the work) or
-        "logarithmic" (the polynomial is the exponent of two).
+      form: "constant", "counted" (the base alone, counted from the work), "polynomial" (base 1),
+        "relative" (base and polynomial) or "logarithmic" (the polynomial is the exponent of two).
       constant: The polynomial's constant.
       terms: Its other terms.
       counted: Terms of the base, none negative; without any the base is 1.

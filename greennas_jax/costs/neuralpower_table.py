@@ -2,7 +2,7 @@
 
 from greennas_jax.costs.neuralpower_model import QUANTITIES, KindFit, Model
 
-_COLUMNS = ("used", "polynomial", "relative", "logarithmic", "constant", "paleo")
+_COLUMNS = ("used", "polynomial", "relative", "logarithmic", "counted", "constant", "paleo")
 _HEADER = ("layers", "samples", "quantity", "form", *_COLUMNS)
 
 

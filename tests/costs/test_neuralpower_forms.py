@@ -20,12 +20,13 @@ def case():
 def test_the_forms_of_a_runtime(case):
     _, ranges, _, _ = case
     forms = neuralpower_forms.runtime_forms("inner_product", ranges)
-    assert [form.name for form in forms] == ["constant", "polynomial", "relative", "logarithmic"]
+    names = ["constant", "counted", "polynomial", "relative", "logarithmic"]
+    assert [form.name for form in forms] == names
     # Batch and both widths vary: (3 + 3)! / (3! 3!) - 1 = 19 monomials, and 7 products.
-    assert [len(form.candidates) for form in forms] == [0, 26, 26, 26]
-    assert [len(form.counted) for form in forms] == [0, 0, 8, 8]
-    assert ("batch", "in_channels", "in_channels") in forms[1].candidates
-    assert ("log2 batch", "log2 in_channels", "log2 in_channels") in forms[2].candidates
+    assert [len(form.candidates) for form in forms] == [0, 0, 26, 26, 26]
+    assert [len(form.counted) for form in forms] == [0, 8, 0, 8, 8]
+    assert ("batch", "in_channels", "in_channels") in forms[2].candidates
+    assert ("log2 batch", "log2 in_channels", "log2 in_channels") in forms[3].candidates
 
 
 def test_the_forms_of_power(case):
@@ -39,7 +40,7 @@ def test_the_forms_of_power(case):
 
 def test_what_may_be_zero_has_no_logarithm():
     ranges = [Range("batch", 1.0, 8.0), Range("padding", 0.0, 3.0), Range("kernel", 3.0, 3.0)]
-    relative = neuralpower_forms.runtime_forms("pooling", ranges)[2]
+    relative = neuralpower_forms.runtime_forms("pooling", ranges)[3]
     assert {name for factors in relative.candidates for name in factors} == {
         "log2 batch",
         "padding",
@@ -49,7 +50,7 @@ def test_what_may_be_zero_has_no_logarithm():
 def test_many_hyper_parameters_lower_the_degree():
     names = ["batch", "size", *(f"is {letter}" for letter in "abcdefghijklmnop")]
     ranges = [Range(name, 0.0, 1.0) for name in names]
-    candidates = neuralpower_forms.runtime_forms("elementwise", ranges)[1].candidates
+    candidates = neuralpower_forms.runtime_forms("elementwise", ranges)[2].candidates
     assert max(len(factors) for factors in candidates) == 2
     assert len(candidates) <= neuralpower_forms.MOST_CANDIDATES
 
@@ -120,3 +121,21 @@ def test_a_term_that_explains_everything_is_found():
     scale = ranges[0].upper * ranges[1].upper
     assert largest.coefficient / scale == pytest.approx(3.0, rel=0.05)
     assert np.sqrt(np.mean((judged.predicted / measured - 1) ** 2)) < 0.02
+
+
+def test_counted_work_is_found():
+    rng = np.random.default_rng(0)
+    found = {name: rng.uniform(1, 10, 40) for name in ("a", "b")}
+    ranges = [Range(name, float(v.min()), float(v.max())) for name, v in found.items()]
+    measured = 2.0 + 3.0 * found["a"]
+    form = Form("counted", (), ((), ("a",), ("b",)))
+    judged = neuralpower_forms.cross_validate(form, found, ranges, measured, np.arange(40) % 10)
+    np.testing.assert_allclose(judged.predicted, measured, rtol=1e-9)
+    formula = judged.formula
+    assert formula.constant == pytest.approx(1.0)
+    assert not formula.terms
+    # Features are over their largest value; whatever b might explain, a does.
+    counted = {term.factors: term.coefficient for term in formula.counted}
+    assert counted[()] == pytest.approx(2.0)
+    assert counted[("a",)] == pytest.approx(3.0 * ranges[0].upper)
+    assert counted.get(("b",), 0.0) == pytest.approx(0.0, abs=1e-9)

@@ -20,10 +20,10 @@ def test_errors_beside_each_other():
     lines = neuralpower_table.text(fitted_models.model(measured)).splitlines()
     assert "bench" in lines[0] and "RMSPE [%]" in lines[0]
     assert [line.split() for line in lines[2:]] == [
-        "layers samples quantity form used polynomial relative logarithmic constant paleo".split(),
-        "inner product 100 runtime polynomial 12.5 12.5 - - 80.2 58.3".split(),
-        "inner product 100 power logarithmic 7.0 - - - - -".split(),
-        "inner product 100 energy runtime x power 14.0 - - - - -".split(),
+        "layers samples quantity form used polynomial relative logarithmic counted constant paleo".split(),
+        "inner product 100 runtime polynomial 12.5 12.5 - - - 80.2 58.3".split(),
+        "inner product 100 power logarithmic 7.0 - - - - - -".split(),
+        "inner product 100 energy runtime x power 14.0 - - - - - -".split(),
     ]
 
 
