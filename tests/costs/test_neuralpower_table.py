@@ -5,6 +5,9 @@ from greennas_jax.costs.neuralpower_model import Error
 from tests.costs import fitted_models
 
 
+COLUMNS = "used polynomial relative logarithmic counted constant paleo"
+
+
 def test_errors_beside_each_other():
     measured = dataclasses.replace(
         fitted_models.fit("inner_product", "INNER_PRODUCT"),
@@ -20,7 +23,7 @@ def test_errors_beside_each_other():
     lines = neuralpower_table.text(fitted_models.model(measured)).splitlines()
     assert "bench" in lines[0] and "RMSPE [%]" in lines[0]
     assert [line.split() for line in lines[2:]] == [
-        "layers samples quantity form used polynomial relative logarithmic counted constant paleo".split(),
+        ["layers", "samples", "quantity", "form", *COLUMNS.split()],
         "inner product 100 runtime polynomial 12.5 12.5 - - - 80.2 58.3".split(),
         "inner product 100 power logarithmic 7.0 - - - - - -".split(),
         "inner product 100 energy runtime x power 14.0 - - - - - -".split(),

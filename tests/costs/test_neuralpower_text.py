@@ -101,7 +101,11 @@ BAD = [
     ((*CONVOLUTION, "range", "batch"), [1, 10**400], "'batch' is 1000.*; a number from 0 needed"),
     ((*CONVOLUTION, "errors_percent"), [], r"'errors_percent' is \[\]; an object needed"),
     ((*CONVOLUTION, "errors_percent", "heat"), {}, "'heat'; allowed: runtime, power, energy"),
-    ((*CONVOLUTION, "errors_percent", "runtime", "guess"), 1, "'guess'; allowed: constant, counted"),
+    (
+        (*CONVOLUTION, "errors_percent", "runtime", "guess"),
+        1,
+        "'guess'; allowed: constant, count",
+    ),
     ((*CONVOLUTION, "errors_percent", "runtime", "used"), -1, "'used' is -1; a number from 0"),
     ((*CONVOLUTION, "power_w"), 200, "'power_w' is 200; an object needed"),
     (RUNTIME, None, "'runtime_ms' is None; an object needed"),
