@@ -4,7 +4,6 @@ from greennas_jax.costs import neuralpower_table
 from greennas_jax.costs.neuralpower_model import Error
 from tests.costs import fitted_models
 
-
 COLUMNS = "used polynomial relative logarithmic counted constant paleo"
 
 
