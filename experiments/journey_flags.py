@@ -41,6 +41,13 @@ _POWER = flags.DEFINE_string(
     "The power model: physical (default), or neuralpower:FILE for runtime and power by layer "
     "models fitted to measurements.",
 )
+_MEASURE = flags.DEFINE_enum(
+    "measure",
+    "auto",
+    journey.MEASURE,
+    "auto: run given and found network here at the end, if the device was calibrated on this "
+    "machine or there is a power meter.",
+)
 _STRICT = flags.DEFINE_bool("strict", False, "Refuse layer types that are not known.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
 _CONFIG = config_flags.DEFINE_config_file(
@@ -80,4 +87,5 @@ def request() -> journey.Request:
         dataset=_DATASET.value,
         batch_size=_BATCH.value,
         config=config,
+        measure=_MEASURE.value,
     )

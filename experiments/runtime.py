@@ -4,15 +4,18 @@ import os
 import pathlib
 
 
-def prepare() -> None:
+def prepare(*, split: bool = True) -> None:
     """Let every core of a host without accelerator be a device, and keep what is compiled.
 
     The cache lies in `$GREENNAS_CACHE`, else in the user's cache folder; an empty variable turns
     it off.
+
+    Args:
+      split: Whether each core is a device of its own; otherwise all are one.
     """
     import jax
 
-    if "XLA_FLAGS" not in os.environ:
+    if split and "XLA_FLAGS" not in os.environ:
         jax.config.update("jax_num_cpu_devices", min(len(os.sched_getaffinity(0)), 8))
     default = pathlib.Path.home() / ".cache" / "greennas-jax"
     folder = os.environ.get("GREENNAS_CACHE", os.fspath(default))

@@ -17,6 +17,8 @@ from greennas_jax.accuracy.datasets import DataSet
 from greennas_jax.accuracy.oracle import Oracle
 from greennas_jax.costs import profile as cost_profile
 from greennas_jax.costs.devices import Device
+from greennas_jax.measure import machine, meters, networks
+from greennas_jax.measure.execution import Wanted
 from greennas_jax.nao.embedding import Embedding
 from greennas_jax.pipeline import PipelineConfig, Prepared, Solution
 from greennas_jax.report import comparison, evidence, files, plots, tables
@@ -28,6 +30,7 @@ from greennas_jax.spec import paleo_json
 from greennas_jax.spec.network import Network
 
 NO_DATA = "none"
+MEASURE = ("auto", "never")
 PROXIES = ("NASWOT", "SynFlow")
 Say = Callable[[str], None]
 
@@ -42,6 +45,8 @@ class Request:
       dataset: A name that `datasets.load` knows, a FILE.npz, or `none`.
       batch_size: Batch size to cost; None for the text's own.
       config: Everything else that decides the result; what it leaves open follows the network.
+      measure: "auto" runs given and found network here at the end where that tells something about
+        the device; "never" does not.
     """
 
     network: Network
@@ -49,8 +54,11 @@ class Request:
     dataset: str
     batch_size: int | None
     config: PipelineConfig
+    measure: str = "auto"
 
     def __post_init__(self):
+        if self.measure not in MEASURE:
+            raise ValueError(f"measure is {self.measure!r}; allowed: {', '.join(MEASURE)}")
         object.__setattr__(self, "config", pipeline.settled(self.config, self.network))
 
 
@@ -217,6 +225,28 @@ def judge(
     return verdict
 
 
+def measured(request: Request, found: Network, folder: pathlib.Path, say: Say) -> dict[str, Any]:
+    """Return the measured part of the report: both networks run here, or why they are not."""
+    if request.measure == "never":
+        reason = "not asked for (--measure=never)"
+        return {"before": None, "after": None, "change": None, "reason": reason}
+    stored = folder / "checkpoints" / "measured.json"
+    if stored.exists():
+        return json.loads(stored.read_text(encoding="utf-8"))
+    say("given and found network are run here, where that tells something about the device")
+    settings = request.config.settings
+    part = networks.pair(
+        request.network,
+        found,
+        request.device,
+        request.batch_size,
+        Wanted(settings.mode, settings.dtype),
+        meters.find(machine.here().platform),
+    )
+    files.write_json(stored, part)
+    return part
+
+
 def finished(folder: pathlib.Path) -> dict[str, Any] | None:
     """Return the report of a finished run, None where it is not finished."""
     stored = folder / "report.json"
@@ -275,6 +305,7 @@ def travel(
             "front_exact": whole,
         },
         layers=comparison.compare(request.network, found.solution.network, scene.before, after),
+        measured=measured(request, found.solution.network, folder, say),
         pareto=[figures for _, figures in results.pareto(found.problem, found.solution.archive)],
         config=configuration.plain(request.config),
     )

@@ -5,7 +5,8 @@ A device file is JSON, `{"name": ..., "KEY": {"value": number, "source": text}, 
 
     "default_dtype": "bf16"                               the format of `peak_gflops`, else fp32
     "dtypes": {"fp16": {"peak_gflops": F, "pj_per_flop": F}}       other number formats
-    "efficiency": {KIND: {DTYPE: {"compute": F, "memory": F}}}     attainable shares, else 1
+    "efficiency": {KIND: {DTYPE: {"compute": F, "memory": F,       attainable shares, else 1
+                                  "overhead_us": F}}}              beside the device's, else 0
     "calibration": {...}                                           any JSON: when, where, how well
 
 with KIND of `kinds.KINDS`, DTYPE of `dtypes.DTYPES` and F a figure. A file may leave out everything
@@ -66,6 +67,7 @@ class Device:
       overhead_us: Time that each call of a layer takes beside its work [us].
       compute_efficiency: Attainable share of the peak rate in `dtype` by kind of layer [K].
       memory_efficiency: Attainable share of the bandwidth in `dtype` by kind of layer [K].
+      kind_overhead_us: Time beside that, in `dtype` by kind of layer [us], [K].
       name: The device's name, lower case.
       sources: Pairs of a figure's name and where it comes from.
       power_known: Whether the device states enough for a power estimate.
@@ -86,6 +88,7 @@ class Device:
     overhead_us: float = 0.0
     compute_efficiency: Efficiency = precisions.UNSTATED
     memory_efficiency: Efficiency = precisions.UNSTATED
+    kind_overhead_us: Efficiency = precisions.NO_OVERHEAD
     name: str
     sources: tuple[tuple[str, str], ...] = ()
     power_known: bool = True

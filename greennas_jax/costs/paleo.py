@@ -76,7 +76,7 @@ def units(device: Device, settings: CostSettings, table: LayerTable | None = Non
         False,
         compute_efficiency=_of_kind(device.compute_efficiency, table),
         memory_efficiency=_of_kind(device.memory_efficiency, table),
-        overhead_ms=device.overhead_us / 1000,
+        overhead_ms=(device.overhead_us + _of_kind(device.kind_overhead_us, table)) / 1000,
     )
 
 

@@ -11,11 +11,16 @@ from greennas_jax.costs import dtypes, figures, kinds
 from greennas_jax.costs.figures import DeviceError, Figure
 
 SHARES = ("compute", "memory")
+OVERHEAD = "overhead_us"
 # The figures that depend on the format.
-FIGURES = ("peak_gflops", "pj_per_flop", "compute_efficiency", "memory_efficiency")
+FIGURES = (
+    *("peak_gflops", "pj_per_flop"),
+    *("compute_efficiency", "memory_efficiency", "kind_overhead_us"),
+)
 
 Efficiency = tuple[float, ...]
 UNSTATED: Efficiency = (1.0,) * len(kinds.KINDS)
+NO_OVERHEAD = (0.0,) * len(kinds.KINDS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +34,8 @@ class Precision:
       compute_efficiency: Attainable share of the peak rate by kind of layer, 1 where not stated
         [K].
       memory_efficiency: Attainable share of the bandwidth by kind of layer [K].
+      kind_overhead_us: Time that a call takes beside the device's own overhead, by kind of layer
+        [us], [K].
       sources: Pairs of a figure's name and where it comes from.
     """
 
@@ -37,6 +44,7 @@ class Precision:
     pj_per_flop: float
     compute_efficiency: Efficiency = UNSTATED
     memory_efficiency: Efficiency = UNSTATED
+    kind_overhead_us: Efficiency = NO_OVERHEAD
     sources: tuple[tuple[str, str], ...] = ()
 
 
@@ -90,20 +98,20 @@ def _rates(entry: Any, where: str) -> dict[str, Figure]:
 def _efficiency(
     stated: Mapping[str, Any], where: str, known: Mapping[str, Any]
 ) -> dict[tuple[str, str, str], Figure]:
-    """Return the shares stated, by (dtype, "compute" or "memory", kind)."""
+    """Return the shares and overheads stated, by (dtype, one of SHARES or OVERHEAD, kind)."""
     found = {}
     if "efficiency" not in stated:
         return found
-    inside = f"{where}: 'efficiency'"
+    inside, allowed = f"{where}: 'efficiency'", (*SHARES, OVERHEAD)
     for kind, formats in figures.entries(stated["efficiency"], inside, kinds.KINDS).items():
         of_kind = f"{inside}: '{kind}'"
         for dtype, shares in figures.entries(formats, of_kind, dtypes.DTYPES).items():
             if dtype not in known:
                 raise DeviceError(f"{of_kind}: '{dtype}' has no peak; stated: {', '.join(known)}")
             of_format = f"{of_kind}: '{dtype}'"
-            for share, entry in figures.entries(shares, of_format, SHARES).items():
+            for share, entry in figures.entries(shares, of_format, allowed).items():
                 found[dtype, share, kind] = figures.figure(
-                    entry, f"{of_format}: '{share}'", zero_allowed=False
+                    entry, f"{of_format}: '{share}'", zero_allowed=share == OVERHEAD
                 )
     return found
 
@@ -112,7 +120,7 @@ def _precision(
     dtype: str, rates: dict[str, Figure], shares: dict[tuple[str, str, str], Figure]
 ) -> Precision:
     own = {
-        f"{share}_efficiency.{kind}": stated
+        (f"kind_{share}" if share == OVERHEAD else f"{share}_efficiency") + f".{kind}": stated
         for (of, share, kind), stated in shares.items()
         if of == dtype
     }
@@ -120,11 +128,13 @@ def _precision(
         tuple(shares.get((dtype, share, kind), (1.0, ""))[0] for kind in kinds.KINDS)
         for share in SHARES
     )
+    overhead = tuple(shares.get((dtype, OVERHEAD, kind), (0.0, ""))[0] for kind in kinds.KINDS)
     return Precision(
         dtype=dtype,
         peak_gflops=rates["peak_gflops"][0],
         pj_per_flop=rates["pj_per_flop"][0],
         compute_efficiency=compute,
         memory_efficiency=memory,
+        kind_overhead_us=overhead,
         sources=tuple((key, source) for key, (_, source) in (rates | own).items()),
     )

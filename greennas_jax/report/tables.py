@@ -110,6 +110,7 @@ def headline(report: Mapping[str, Any]) -> list[str]:
     """
     lines = [_first_line(report), *_accuracy_lines(report.get("accuracy") or {})]
     lines.append(_totals_line(report["before"]["totals"], report["after"]["totals"]))
+    lines += _measured_lines(report.get("measured") or {})
     lines += _search_lines(report.get("search") or {})
     if "payback_inferences" in report:
         lines.append(f"payback: {_payback(report)}")
@@ -200,6 +201,32 @@ def _totals_line(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         if key not in ("energy_per_example_j", "power_w", "bytes")
     ]
     return f"change: {', '.join(parts)}"
+
+
+def _measured_lines(measured: Mapping[str, Any]) -> list[str]:
+    """Return what both networks took where they were run, beside what was predicted of them."""
+    if measured.get("before") is None:
+        return []
+    parts = []
+    for key, label, unit, factor in (
+        ("time_ms", "time", "s", 1e-3),
+        ("energy_j", "energy", "J", 1),
+    ):
+        sides = [measured[side]["measured"] for side in ("before", "after")]
+        shown = [
+            units.quantity(
+                None if side[key] is None else side[key] * factor, unit, side["power_source"]
+            )
+            for side in sides
+        ]
+        if sides[0][key] is None or sides[1][key] is None:
+            parts.append(f"{label} {shown[0]}")
+            continue
+        change = units.percentage(measured["change"][key])
+        predicted = [measured[side]["predicted"][key] for side in ("before", "after")]
+        beside = units.percentage(units.relative_change(*predicted))
+        parts.append(f"{label} {shown[0]} -> {shown[1]}, {change} (predicted {beside})")
+    return [f"measured here: {'; '.join(parts)}"]
 
 
 def _search_lines(search: Mapping[str, Any]) -> list[str]:

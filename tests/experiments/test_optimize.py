@@ -39,6 +39,8 @@ def test_journey_writes_everything_and_resumes_to_the_same(tmp_path):
     assert report["accuracy"]["kind"] == "measured"
     assert report["accuracy"]["verdict"] in ("holds", "fails", "undecided")
     assert report["search"]["queries"] == 4
+    # They are run where there is a meter; where there is none, that is said.
+    assert (report["measured"]["before"] is None) == bool(report["measured"]["reason"])
     assert report["search"]["energy_j"] is None and report["search"]["energy_reason"]
     energies = [report[side]["totals"]["energy_j"] for side in ("before", "after")]
     np.testing.assert_allclose(report["change"]["energy_j"], energies[1] / energies[0] - 1)

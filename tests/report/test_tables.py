@@ -218,3 +218,20 @@ def test_unknown_figures_of_a_report_are_unknown():
 def test_more_energy_is_called_more():
     report = {**REPORT, "after": profile(energy_j=0.21)}
     assert tables.headline(report)[0].startswith("Accuracy holds: 5.0 % more energy")
+
+
+def test_what_was_run_stands_beside_what_was_predicted():
+    def side(time_ms, energy_j, predicted_ms):
+        measured = {"time_ms": time_ms, "energy_j": energy_j, "power_source": "no meter: a test"}
+        return {"measured": measured, "predicted": {"time_ms": predicted_ms, "energy_j": 1.0}}
+
+    part = {
+        "before": side(4.0, None, 2.0),
+        "after": side(3.0, None, 1.0),
+        "change": {"time_ms": -0.25, "energy_j": None},
+    }
+    (line,) = [x for x in tables.headline(REPORT | {"measured": part}) if x.startswith("measured")]
+    assert line == (
+        "measured here: time 4.00 ms -> 3.00 ms, -25.0 % (predicted -50.0 %); "
+        "energy unknown (no meter: a test)"
+    )

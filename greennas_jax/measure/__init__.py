@@ -1,0 +1,1 @@
+"""Measurements on this machine: watts, times, sweeps of layers, fitted devices."""
