@@ -58,6 +58,16 @@ def _sequence_lines(totals: Mapping[str, Any]) -> tuple[tuple[str, float | None,
     )
 
 
+def _product_lines(totals: Mapping[str, Any]) -> tuple[tuple[str, float | None, float, str], ...]:
+    """Return what attention divides the operations into, nothing where there is none."""
+    if not totals["attention_flops"]:
+        return ()
+    return (
+        ("  with weights", totals["weight_flops"], 1e9, "GFLOP"),
+        ("  attention scores", totals["attention_flops"], 1e9, "GFLOP"),
+    )
+
+
 def totals_text(profile: Mapping[str, Any]) -> str:
     """Return the totals of a `greennas.profile/1`, one figure per line."""
     totals = profile["totals"]
@@ -67,8 +77,7 @@ def totals_text(profile: Mapping[str, Any]) -> str:
         ("  backward", totals["backward_ms"], 1.0, "ms"),
         ("  update", totals["update_ms"], 1.0, "ms"),
         ("operations", totals["flops"], 1e9, "GFLOP"),
-        ("  with weights", totals["weight_flops"], 1e9, "GFLOP"),
-        ("  attention scores", totals["attention_flops"], 1e9, "GFLOP"),
+        *_product_lines(totals),
         ("memory traffic", totals["bytes"], 1e6, "MB"),
         ("parameters", totals["parameters"], 1.0, ""),
         ("weights", totals["weight_bytes"], 1e6, "MB"),
