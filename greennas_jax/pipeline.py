@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from greennas_jax.accuracy import training
+from greennas_jax.accuracy import recipes
 from greennas_jax.accuracy.oracle import Oracle
 from greennas_jax.accuracy.training import Recipe
 from greennas_jax.costs import terms
@@ -91,8 +91,8 @@ class PipelineConfig:
 
 def settled(config: PipelineConfig, network: Network) -> PipelineConfig:
     """Return a configuration whose trainings leave nothing open that follows the network."""
-    recipe = training.settled(config.recipe, network)
-    final = config.final_epochs or training.FINAL_PASSES * (recipe.epochs or 0)
+    recipe = recipes.settled(config.recipe, network)
+    final = config.final_epochs or recipes.FINAL_PASSES * (recipe.epochs or 0)
     return dataclasses.replace(config, recipe=recipe, final_epochs=final)
 
 

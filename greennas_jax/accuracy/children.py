@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from greennas_jax.accuracy import datasets, execution, masks, oracle, training
+from greennas_jax.accuracy import datasets, execution, masks, oracle, recipes, training
 from greennas_jax.accuracy import template as templates
 from greennas_jax.build import graph
 from greennas_jax.spec import shapes as shape_rules
@@ -195,7 +195,7 @@ def make(
     Raises:
       SpecError: If the network cannot be trained, or the data do not fit it.
     """
-    recipe = training.settled(recipe or training.Recipe(), given)
+    recipe = recipes.settled(recipe or training.Recipe(), given)
     run = run or execution.default()
     template = templates.make(given, freedom)
     check_fit(given, data)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from greennas_jax.accuracy import children, datasets, execution, oracle, training
+from greennas_jax.accuracy import children, datasets, execution, oracle, recipes, training
 from greennas_jax.build import flax_network
 from greennas_jax.spec.network import Network, SpecError
 
@@ -150,7 +150,7 @@ def compare(
     if children.input_shape(given) != children.input_shape(found):
         raise SpecError(f"networks '{given.name}' and '{found.name}' read different inputs")
     children.check_fit(given, data)
-    recipe = training.settled(config.recipe, given, training.FINAL_PASSES)
+    recipe = recipes.settled(config.recipe, given, recipes.FINAL_PASSES)
     over = execution.mesh()
     images = execution.replicate(
         training.joined(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from greennas_jax.accuracy import sequence_slots
+from greennas_jax.accuracy import kernel_windows, sequence_slots
 from greennas_jax.accuracy import template as templates
 from greennas_jax.build import graph, operations, sequence
 from greennas_jax.spec import variants
@@ -263,7 +263,7 @@ def _window(
     for axis, window in enumerate(slot.windows):
         kernel = variant.kernel[axis]
         size = first.inputs[0][1 + axis]
-        offset = window.before - templates.pad_before(
+        offset = window.before - kernel_windows.pad_before(
             size, kernel, window.stride, old.padding, axis
         )
         found.append((offset, kernel))

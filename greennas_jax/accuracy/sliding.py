@@ -11,6 +11,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from greennas_jax.accuracy import kernel_windows
 from greennas_jax.accuracy import template as templates
 from greennas_jax.build import convolution
 
@@ -44,7 +45,7 @@ def convolve(
 
 
 def _at(
-    windows: tuple[templates.Window, templates.Window] | None,
+    windows: tuple[kernel_windows.Window, kernel_windows.Window] | None,
     images: jax.Array,
     kernel: jax.Array,
     groups: int,

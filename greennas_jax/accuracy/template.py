@@ -9,13 +9,12 @@ possible sizes of each tensor are known from the given network alone.
 import math
 from typing import Any, NamedTuple
 
-from greennas_jax.accuracy import sequence_slots
+from greennas_jax.accuracy import kernel_windows, sequence_slots
+from greennas_jax.accuracy.kernel_windows import Sizes, Window
 from greennas_jax.build import graph, sequence
-from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec import variants
 from greennas_jax.spec.network import Layer, Network, SpecError
 
-Sizes = tuple[int, ...]
 KINDS = {
     "Input": "input",
     "Convolution": "convolution",
@@ -47,24 +46,6 @@ BRANCHES = ("given", "grouped", "separable", "bottleneck")
 
 # Kinds that a variant may leave out, their readers then reading what they read.
 SKIPPABLE = ("convolution", "depthwise", "dense", "positionwise")
-
-
-class Window(NamedTuple):
-    """How a kernel of any allowed size slides over one dimension of the template.
-
-    Attributes:
-      size: Kernel positions in the template, enough for every kernel at its offset.
-      stride: The stride.
-      before: Padding in front; a kernel whose own padding is p starts at position before - p.
-      after: Padding behind.
-      shifting: Whether kernels or offsets differ between variants.
-    """
-
-    size: int
-    stride: int
-    before: int
-    after: int
-    shifting: bool
 
 
 class Level(NamedTuple):
@@ -167,52 +148,12 @@ class FixedSizeError(SpecError):
     """A layer of fixed size stands behind convolutions whose outputs grow as kernels shrink."""
 
 
-def kernel_choices(kernel: tuple[int, int]) -> tuple[tuple[int, int], ...]:
-    """Return the kernels that a given one may shrink to, itself first, then falling odd sizes."""
-    found = [kernel]
-    for size in range(max(kernel) - 1 - max(kernel) % 2, 0, -2):
-        smaller = [min(side, size) for side in kernel]
-        pair = (smaller[0] - 1 + smaller[0] % 2, smaller[1] - 1 + smaller[1] % 2)
-        if pair not in found:
-            found.append(pair)
-    return tuple(found)
-
-
-def pad_before(size: int, kernel: int, stride: int, padding: Any, axis: int) -> int:
-    """Return the padding in front along one dimension."""
-    if padding == "VALID":
-        return 0
-    if padding == "SAME":
-        return shape_rules.same_padding(size, kernel, stride)[0]
-    return padding[axis]
-
-
-def _slide(
-    sizes: Sizes, kernels: Sizes, stride: int, padding: Any, axis: int
-) -> tuple[Window, Sizes]:
-    """Return the window over one dimension, and the sizes its output may have."""
-    mode: Any = padding if isinstance(padding, str) else padding[axis]
-    outputs: set[int] = set()
-    starts: set[tuple[int, int]] = set()
-    for size in sizes:
-        for kernel in kernels:
-            output = shape_rules.output_size(size, kernel, stride, mode)
-            if output >= 1:
-                outputs.add(output)
-                starts.add((pad_before(size, kernel, stride, padding, axis), kernel))
-    before = max(pad for pad, _ in starts)
-    extent = max(before - pad + kernel for pad, kernel in starts)
-    largest = max(outputs)
-    after = max(0, (largest - 1) * stride + extent - before - sizes[-1])
-    return Window(extent, stride, before, after, len(starts) > 1), tuple(sorted(outputs))
-
-
 def _windows(
     view: Any, above: Slot, kernels: tuple[tuple[int, int], ...]
 ) -> tuple[tuple[Window, Window], Sizes, Sizes]:
     heights, widths = (tuple({kernel[axis] for kernel in kernels}) for axis in (0, 1))
-    row, rows = _slide(above.rows, heights, view.strides[0], view.padding, 0)
-    column, columns = _slide(above.columns, widths, view.strides[1], view.padding, 1)
+    row, rows = kernel_windows.slide(above.rows, heights, view.strides[0], view.padding, 0)
+    column, columns = kernel_windows.slide(above.columns, widths, view.strides[1], view.padding, 1)
     return (row, column), rows, columns
 
 
@@ -229,7 +170,7 @@ def _convolution(
         return Slot(node, "dense", (1,), (1,), view.out_channels, gain=gain)
     kernels = (view.kernel,)
     if freedom.resizing or view.padding == "SAME":
-        kernels = kernel_choices(view.kernel)
+        kernels = kernel_windows.kernel_choices(view.kernel)
     levels = tuple(_level(view, above, kernel) for kernel in kernels)
     windows, rows, columns = _windows(view, above, kernels)
     if node.inputs[0] == node.output and view.strides == (1, 1):

@@ -1,10 +1,8 @@
-"""One child's training as a pure function: recipe, early stopping, evaluation.
+"""One child's training as a pure function: batches, early stopping, evaluation.
 
 Shapes: K images, N of them trained on, V held out, B batch, S checks (the last at the end).
 """
 
-import dataclasses
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -12,95 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from greennas_jax.accuracy import forward, initial, live
+from greennas_jax.accuracy import forward, initial, live, recipes
 from greennas_jax.accuracy import template as templates
-from greennas_jax.spec.network import Network
-
-# What a recipe that leaves them open trains with: without and with attention, whose gradients
-# are steeper early and whose networks know less beforehand.
-EPOCHS = (8, 24)
-LEARNING_RATES = (1e-2, 2e-3)
-# A verdict's training, if left open, is as long as so many of a search.
-FINAL_PASSES = 2
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How every network, given or found, is trained.
-
-    Adam (Kingma and Ba 2015) with a linear warm-up and a linear decay to zero, gradients clipped
-    (Pascanu et al. 2013), labels smoothed (Szegedy et al. 2016), images shifted at random.
-
-    Attributes:
-      epochs: Passes over the training images; None for 8, and 24 where the network attends.
-      batch_size: Images per step.
-      learning_rate: Largest learning rate; None for 0.01, and 0.002 where the network attends.
-      warmup: Share of the steps in which the learning rate rises.
-      clipping: Largest global norm of a gradient.
-      label_smoothing: Share of a label that is spread over all classes.
-      shift: Largest shift of a training image each way, as a share of its height and width, in
-        whole pixels rounded down; nothing is mirrored or turned, so that it suits digits as it
-        suits photographs.
-      beta1: Decay of the first moment.
-      beta2: Decay of the second moment.
-      checks: Shares of the steps after which validation accuracy may stop a child.
-      margins: How far (fraction of 1) below the given network's mean a child is stopped there.
-    """
-
-    epochs: int | None = None
-    batch_size: int = 16
-    learning_rate: float | None = None
-    warmup: float = 0.1
-    clipping: float = 1.0
-    label_smoothing: float = 0.1
-    shift: float = 0.075
-    beta1: float = 0.9
-    beta2: float = 0.99
-    checks: tuple[float, ...] = (0.25, 0.5, 0.75)
-    margins: tuple[float, ...] = (0.08, 0.05, 0.03)
-
-    def __post_init__(self):
-        if self.batch_size < 1 or (self.epochs is not None and self.epochs < 1):
-            raise ValueError(f"epochs {self.epochs}, batch_size {self.batch_size}; both from 1")
-        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate is {self.learning_rate}; a number above 0 is needed")
-        if not 0 < self.clipping <= math.inf:
-            raise ValueError(f"clipping is {self.clipping}; a number above 0 is needed")
-        for name in ("warmup", "label_smoothing", "shift"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; from 0 to below 1 is needed")
-        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
-            raise ValueError(f"beta1 {self.beta1}, beta2 {self.beta2}; from 0 to below 1 needed")
-        if len(self.checks) != len(self.margins) or list(self.checks) != sorted(self.checks):
-            raise ValueError(f"checks {self.checks} and margins {self.margins} do not match")
-        if not all(0 < check < 1 for check in self.checks):
-            raise ValueError(f"checks {self.checks}: each must be between 0 and 1")
-
-
-def settled(recipe: Recipe, network: Network, passes: int = 1) -> Recipe:
-    """Return a recipe with nothing left open.
-
-    Args:
-      recipe: The recipe.
-      network: The given network, which decides for all that are compared with it.
-      passes: How many times as long as in a search a training is whose epochs are left open.
-    """
-    attends = any(layer.type == "MultiHeadAttention" for layer in network.layers)
-    return dataclasses.replace(
-        recipe,
-        epochs=passes * EPOCHS[attends] if recipe.epochs is None else recipe.epochs,
-        learning_rate=LEARNING_RATES[attends]
-        if recipe.learning_rate is None
-        else recipe.learning_rate,
-    )
-
-
-def _stated(value: Any, name: str) -> Any:
-    """Return a value of a recipe that must not be left open any more."""
-    if value is None:
-        raise ValueError(f"{name} is left open; `settled` gives it a value")
-    return value
-
+from greennas_jax.accuracy.recipes import Recipe
 
 Array = Any  # numpy.ndarray on the host, jax.Array on devices
 
@@ -172,7 +84,7 @@ def steps_per_epoch(recipe: Recipe, images: int) -> int:
 
 def check_steps(recipe: Recipe, images: int) -> tuple[int, ...]:
     """Return the steps after which a child is evaluated, ascending; the last is the end."""
-    total = _stated(recipe.epochs, "epochs") * steps_per_epoch(recipe, images)
+    total = recipes.stated(recipe.epochs, "epochs") * steps_per_epoch(recipe, images)
     return (*(max(1, round(share * total)) for share in recipe.checks), total)
 
 
@@ -180,7 +92,7 @@ def optimizer(recipe: Recipe, images: int) -> optax.GradientTransformation:
     """Return clipping and Adam with the recipe's schedule for a number of training images."""
     total = check_steps(recipe, images)[-1]
     rising = max(1, round(recipe.warmup * total))
-    highest = _stated(recipe.learning_rate, "learning_rate")
+    highest = recipes.stated(recipe.learning_rate, "learning_rate")
     schedule = optax.join_schedules(
         [
             optax.linear_schedule(highest / rising, highest, max(rising - 1, 1)),
@@ -203,7 +115,7 @@ def batches(recipe: Recipe, images: int, key: jax.Array) -> jax.Array:
         order = jax.random.permutation(jax.random.fold_in(key, index), images)
         return order[: steps * size].reshape(steps, size)
 
-    epochs = jnp.arange(_stated(recipe.epochs, "epochs"))
+    epochs = jnp.arange(recipes.stated(recipe.epochs, "epochs"))
     return jax.vmap(epoch)(epochs).reshape(-1, size)
 
 

@@ -110,13 +110,14 @@ def test_all_alike_tokens_attend_uniformly():
     module = jax.jit(lambda: flax_network.build(given, jax.random.key(0)))()
     roles = module.named_modules()["mix"].roles()
 
-    def summed(query):
-        again = {**roles, "query": query}
+    def summed(query, values):
         node = next(node for node in module.nodes if node.name == "mix")
-        values = jnp.broadcast_to(jnp.arange(8.0), (1, 5, 8))
-        return sequence.apply(node, again, [values]).sum()
+        return sequence.apply(node, {**roles, "query": query}, [values]).sum()
 
-    assert np.abs(jax.jit(jax.grad(summed))(roles["query"])).max() < 1e-4
+    moved = jax.jit(lambda values: jnp.abs(jax.grad(summed)(roles["query"], values)).max())
+    values = np.random.default_rng(0).normal(size=(1, 5, 8)).astype(np.float32)
+    alike, differing = moved(np.repeat(values[:, :1], 5, axis=1)), moved(values)
+    assert differing > 1e-2 and alike < 1e-4 * differing
 
 
 def test_naswot_counts_the_hidden_codes_of_the_rebuilt_network():

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from greennas_jax.accuracy import extract, forward, initial, live, masks, training
+from greennas_jax.accuracy import extract, forward, initial, kernel_windows, live, masks, training
 from greennas_jax.accuracy import template as templates
 from greennas_jax.build import flax_network, graph
 from greennas_jax.spec import shapes as shape_rules
@@ -170,7 +170,7 @@ def test_template_is_as_large_as_its_largest_child():
 def test_kernels_of_same_convolutions_start_where_their_own_padding_does():
     # Stride 2 over 5 or 6 rows with a 4-row kernel: SAME pads 3 = 1 + 2 or 2 = 1 + 1 rows; one row
     # of kernel over 5 or 6 pads none, three rows over 6 pad 0 + 1 and over 5 pad 1 + 1.
-    window, outputs = templates._slide((5, 6), (1, 3, 4), 2, "SAME", 0)
+    window, outputs = kernel_windows.slide((5, 6), (1, 3, 4), 2, "SAME", 0)
     assert outputs == (3,)
     assert (window.before, window.size, window.shifting) == (1, 4, True)
 

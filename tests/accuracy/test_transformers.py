@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from greennas_jax.accuracy import children, datasets, execution, final_test, training
-from greennas_jax.spec import paleo_json
 from greennas_jax.spec.network import SpecError
 from tests.accuracy import random_variants, transformers
 
@@ -63,20 +62,6 @@ def test_vision_transformers_are_judged_on_digits():
     )
     assert data.name == "digits" and tested.images == 360
     assert min(tested.after.accuracies) > 0.25 and tested.verdict == "holds"
-
-
-def test_recipes_left_open_follow_the_network(reader, specs):
-    lenet = paleo_json.load(specs / "lenet5.json")
-    own = training.Recipe(epochs=3, learning_rate=0.1)
-    assert training.settled(own, reader, 2) == own
-    for network, epochs, rate in ((reader, 24, 2e-3), (lenet, 8, 1e-2)):
-        found = training.settled(training.Recipe(), network)
-        assert (found.epochs, found.learning_rate) == (epochs, rate)
-        assert training.settled(training.Recipe(), network, 2).epochs == 2 * epochs
-    with pytest.raises(ValueError, match="epochs is left open; `settled`"):
-        training.check_steps(training.Recipe(), 100)
-    with pytest.raises(ValueError, match="learning_rate is left open"):
-        training.optimizer(training.Recipe(epochs=1), 100)
 
 
 def test_data_of_another_kind_are_refused(reader, brackets):
