@@ -1,6 +1,7 @@
 """How tests launch the programs, and what they expect of a refusal."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -47,12 +48,16 @@ QUICK = {
 }
 
 
+def environment():
+    """Return the environment of a program: it computes much and is compiled as ever."""
+    return {key: value for key, value in os.environ.items() if key != "XLA_FLAGS"}
+
+
 def run(program, *arguments, **options):
     """Run a program with the flags given."""
     command = [sys.executable, f"experiments/{program}.py", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120, **options
-    )
+    given = {"cwd": ROOT, "env": environment(), "timeout": 120} | options
+    return subprocess.run(command, capture_output=True, text=True, check=False, **given)
 
 
 def assert_refused(result, *words):
@@ -74,4 +79,6 @@ def launch(tmp_path, program, *, workdir="w", spec=SPEC, config=QUICK, **flags):
     command = [sys.executable, str(ROOT / "experiments" / f"{program}.py")]
     command += [f"--{key}={value}" for key, value in given.items()]
     command += [f"--config.{key}={value}" for key, value in config.items()]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    return subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=400
+    )
