@@ -200,7 +200,8 @@ def _leaders(
     Worth is the saving below the cheapest one that is sure so far, times the chance that the lower
     bound will meet the guard after this round. Beliefs in the best of many are too high, all of
     them together, so that every further leader of a round is chosen with more doubt than the one
-    before; and the one that is sure so far is trained again beside them.
+    before, the doubt of earlier rounds included as long as they made none sure; and the one that is
+    sure so far is trained again beside them.
     """
     summary = archives.summarise(archive, problem.noise)
     mean, spread = algorithm.believe(archive)
@@ -213,7 +214,8 @@ def _leaders(
     open_to = (saving > 0) & ~summary.stopped & (trained < config.most_repeats)
     is_best = (summary.tokens == best).all(axis=1)
     chosen = np.flatnonzero(is_best & best.any() & (trained < config.most_repeats)).tolist()
-    for doubt in DOUBT * problem.noise * np.arange(config.leaders - len(chosen)):
+    in_vain = 0 if best.any() else trained.sum() // config.repeats
+    for doubt in DOUBT * problem.noise * (in_vain + np.arange(config.leaders - len(chosen))):
         scaled = (mean - problem.threshold - needed - doubt) / error
         # A logistic curve stands for the normal distribution function (within 0.01).
         chance = 1 / (1 + np.exp(-1.702 * np.clip(scaled, -30, 30)))

@@ -114,28 +114,50 @@ def test_winner_has_been_trained_to_the_end():
         assert best.any() and len(own) >= config.most_repeats
 
 
-def test_leaders_of_a_round_are_ever_safer_and_the_winner_is_among_them():
-    problem = synthetic.problem(noise=0.004)
+ROWS = np.eye(10, dtype=np.int32)
+# The cheaper, the worse, in steps of one deviation; the guard lies amid them.
+NOISE = 0.004
+ACCURACIES = synthetic.THRESHOLD + NOISE * (np.arange(10) - 2)
+
+
+def steps_archive(problem):
+    """Return an archive of ten architectures, and what they cost."""
     archive = problems.start(problem, range(8))
-    rows = np.eye(10, dtype=np.int32)
-    # The cheaper, the worse, in steps of one deviation; the guard lies amid them.
-    steps = np.arange(10)
-    accuracies = synthetic.THRESHOLD + 0.004 * (steps - 2)
-    costs = archive.queries[0].cost * (0.3 + 0.06 * steps)
-    archive = archive.add(
-        [query(row, a, cost=c) for row, a, c in zip(rows, accuracies, costs, strict=True)]
-    )
-    archive = archive.add([query(rows[9], accuracies[9], "confirm", cost=costs[9])] * 4)
-    config = SearchConfig(leaders=4)
-    np.testing.assert_array_equal(loop.winner(problem, archive, config), rows[9])
+    costs = archive.queries[0].cost * (0.3 + 0.06 * np.arange(10))
+    rows = zip(ROWS, ACCURACIES, costs, strict=True)
+    return archive.add([query(row, a, cost=c) for row, a, c in rows]), costs
+
+
+def leaders(problem, archive, config):
+    """Return the numbers of the architectures that a round would train."""
 
     class Observer:
         def believe(self, archive):
             return problems.believe_the_observed(problem, archive)
 
-    found = loop._leaders(problem, Observer(), archive, config)
-    assert len(found) == 4 == len(np.unique(found, axis=0))
-    np.testing.assert_array_equal(found[0], rows[9])
+    return loop._leaders(problem, Observer(), archive, config).argmax(axis=1)
+
+
+def test_leaders_of_a_round_are_ever_safer_and_the_winner_is_among_them():
+    problem = synthetic.problem(noise=NOISE)
+    archive, costs = steps_archive(problem)
+    archive = archive.add([query(ROWS[9], ACCURACIES[9], "confirm", cost=costs[9])] * 4)
+    config = SearchConfig(leaders=4)
+    np.testing.assert_array_equal(loop.winner(problem, archive, config), ROWS[9])
+    found = leaders(problem, archive, config)
+    assert len(found) == 4 == len(np.unique(found))
+    assert found[0] == 9
+
+
+def test_rounds_that_made_none_sure_make_the_next_leaders_safer():
+    problem = synthetic.problem(noise=NOISE)
+    archive, costs = steps_archive(problem)
+    config = SearchConfig(leaders=3)
+    first = leaders(problem, archive, config)
+    bad = [query(ROWS[0], ACCURACIES[0], "confirm", cost=costs[0])] * config.most_repeats
+    archive = archive.add(bad * 3)
+    assert not loop.winner(problem, archive, config).any()
+    assert leaders(problem, archive, config).mean() > first.mean()
 
 
 def test_deterministic_scores_are_not_asked_twice():
