@@ -275,6 +275,5 @@ def solve(
     """Search, train the leaders again, and choose the winner."""
     rng = np.random.default_rng([config.seed, 2])
     archive = loop.search(problem, algorithm, archive, rng, config.search, progress)
-    archive = loop.confirm(problem, algorithm, archive, config.search, progress)
     tokens = loop.winner(problem, archive, config.search)
     return Solution(tokens, problem.space.decode(tokens), archive)

@@ -1,8 +1,10 @@
 """The query loop: the same for every algorithm, so that only the proposals differ.
 
-Search with one training a query; then the leaders are trained again on further seeds, round by
-round fewer of them, and the cheapest one whose lower confidence bound meets the guard is returned.
-That is what keeps the luckiest of hundreds of noisy trainings from being mistaken for the best.
+Search with one training a query; the leaders are trained again on further seeds, round by round,
+and the cheapest one whose lower confidence bound meets the guard is returned. That is what keeps
+the luckiest of hundreds of noisy trainings from being mistaken for the best. From the middle of the
+search on a round follows every batch: what leaders turn out to be worth tells where to look next,
+so that a search that looked too boldly finds out while it can still look elsewhere.
 """
 
 import collections
@@ -36,6 +38,7 @@ class SearchConfig:
       most_repeats: Further trainings after which no more is learned of an architecture; a winner
         has had as many, as long as `settling` lasts.
       settling: Rounds in which the winner itself is trained again.
+      alone: Share of the queries before the first round; after it a round follows every batch.
       confidence: Standard errors that a winner must be sure of, errors of the search and of the
         final test together. What the search learns of its validation images beyond their kind is
         not among them.
@@ -49,6 +52,7 @@ class SearchConfig:
     repeats: int = 4
     most_repeats: int = 12
     settling: int = 3
+    alone: float = 0.5
     confidence: float = 1.0
 
     def __post_init__(self):
@@ -61,6 +65,8 @@ class SearchConfig:
         for name in ("rounds", "settling", "confidence"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: from 0")
+        if not 0 <= self.alone <= 1:
+            raise ValueError(f"alone is {self.alone}; allowed: from 0 to 1")
 
     @property
     def most_confirmations(self) -> int:
@@ -88,41 +94,6 @@ def evaluate(
         )
         for i in range(len(seeds))
     ]
-
-
-def search(
-    problem: Problem,
-    algorithm: Algorithm,
-    archive: Archive,
-    rng: np.random.Generator,
-    config: SearchConfig,
-    progress: Progress | None = None,
-) -> Archive:
-    """Spend the query budget.
-
-    Args:
-      problem: What is searched.
-      algorithm: Who proposes.
-      archive: Holds the baseline, and earlier queries of the same search where it is resumed.
-      rng: Host randomness of the algorithm.
-      config: Budget.
-      progress: Called with the archive after every batch.
-
-    Returns:
-      The archive with `config.queries` queries of kind "search", or fewer where the space ran out.
-    """
-    done = sum(query.kind == "search" for query in archive.queries)
-    while done < config.queries:
-        batch = min(config.batch, config.queries - done)
-        proposal = algorithm.propose(archive, batch, rng)
-        if len(proposal.tokens) == 0:
-            break
-        seeds = [problems.SEARCH_SEEDS + done + i for i in range(len(proposal.tokens))]
-        archive = archive.add(evaluate(problem, proposal, seeds))
-        done += len(seeds)
-        if progress is not None:
-            progress(archive)
-    return archive
 
 
 def confirmed(archive: Archive) -> Archive:
@@ -227,38 +198,96 @@ def _leaders(
     return summary.tokens[np.asarray(chosen, int)]
 
 
-def confirm(
+def _propose(
+    problem: Problem,
+    algorithm: Algorithm,
+    archive: Archive,
+    rng: np.random.Generator,
+    config: SearchConfig,
+) -> Archive:
+    """Return the archive with the next batch of queries; unchanged where the space ran out."""
+    done = sum(query.kind == "search" for query in archive.queries)
+    batch = min(config.batch, config.queries - done)
+    proposal = algorithm.propose(archive, batch, rng)
+    seeds = [problems.SEARCH_SEEDS + done + i for i in range(len(proposal.tokens))]
+    return archive.add(evaluate(problem, proposal, seeds)) if seeds else archive
+
+
+def _train_again(
+    problem: Problem, archive: Archive, leaders: np.ndarray, config: SearchConfig
+) -> Archive:
+    """Return the archive with `config.repeats` further trainings of each of leaders [n, T]."""
+    tokens = np.repeat(leaders, config.repeats, axis=0)
+    done = sum(query.kind == "confirm" for query in archive.queries)
+    seeds = [problems.CONFIRM_SEEDS + done + i for i in range(len(tokens))]
+    return archive.add(evaluate(problem, problems.plain(tokens), seeds, "confirm"))
+
+
+def _settled(archive: Archive, tokens: np.ndarray, config: SearchConfig) -> bool:
+    """Return whether nothing more is to be learned of a winner [T]."""
+    return not tokens.any() or bool(_trained(archive, tokens[None])[0] >= config.most_repeats)
+
+
+def search(
+    problem: Problem,
+    algorithm: Algorithm,
+    archive: Archive,
+    rng: np.random.Generator,
+    config: SearchConfig,
+    progress: Progress | None = None,
+) -> Archive:
+    """Spend the budget: batches of queries, rounds of leaders, and the winner's settling.
+
+    The winner is trained again until it has been trained often or another has become the winner:
+    the best of several few-times trained architectures is a lucky one. Where repeating a query
+    tells nothing new, there are batches alone.
+
+    Args:
+      problem: What is searched.
+      algorithm: Who proposes.
+      archive: Holds the baseline, and earlier queries that count towards the budget, if any.
+      rng: Host randomness of the algorithm.
+      config: Budget.
+      progress: Called with the archive after every batch and round.
+
+    Returns:
+      The archive with `config.queries` queries of kind "search", or fewer where the space ran out,
+      and the leaders' further trainings of kind "confirm".
+    """
+    progress = progress or (lambda _: None)
+    rounds = 0 if problem.deterministic else config.rounds
+    done = sum(query.kind == "search" for query in archive.queries)
+    while done < config.queries:
+        before, archive = archive, _propose(problem, algorithm, archive, rng, config)
+        if archive is before:
+            break
+        progress(archive)
+        done = sum(query.kind == "search" for query in archive.queries)
+        if rounds and config.alone * config.queries <= done < config.queries:
+            rounds -= 1
+            archive = _round(problem, algorithm, archive, config, progress)
+    for _ in range(rounds):
+        archive = _round(problem, algorithm, archive, config, progress)
+    for _ in range(0 if problem.deterministic else config.settling):
+        chosen = winner(problem, archive, config)
+        if _settled(archive, chosen, config):
+            break
+        archive = _train_again(problem, archive, chosen[None], config)
+        progress(archive)
+    return archive
+
+
+def _round(
     problem: Problem,
     algorithm: Algorithm,
     archive: Archive,
     config: SearchConfig,
-    progress: Progress | None = None,
+    progress: Progress,
 ) -> Archive:
-    """Train the leaders again, round by round those that are then most worth it.
-
-    Then the winner, until it has been trained often or another has become the winner: the best of
-    several few-times trained architectures is a lucky one.
-    """
-    if problem.deterministic:
+    """Return the archive with the further trainings of those that are then most worth them."""
+    leaders = _leaders(problem, algorithm, archive, config)
+    if len(leaders) == 0:
         return archive
-
-    def train(archive: Archive, leaders: np.ndarray) -> Archive:
-        tokens = np.repeat(leaders, config.repeats, axis=0)
-        done = sum(query.kind == "confirm" for query in archive.queries)
-        seeds = [problems.CONFIRM_SEEDS + done + i for i in range(len(tokens))]
-        archive = archive.add(evaluate(problem, problems.plain(tokens), seeds, "confirm"))
-        if progress is not None:
-            progress(archive)
-        return archive
-
-    for _ in range(config.rounds):
-        leaders = _leaders(problem, algorithm, archive, config)
-        if len(leaders) == 0:
-            break
-        archive = train(archive, leaders)
-    for _ in range(config.settling):
-        chosen = winner(problem, archive, config)
-        if not chosen.any() or _trained(archive, chosen[None])[0] >= config.most_repeats:
-            break
-        archive = train(archive, chosen[None])
+    archive = _train_again(problem, archive, leaders, config)
+    progress(archive)
     return archive

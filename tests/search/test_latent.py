@@ -43,8 +43,8 @@ def run(algorithm, seed, queries=48):
     problem = algorithm.problem
     config = SearchConfig(queries=queries, batch=16)
     archive = problems.start(problem, range(8))
-    archive = loop.search(problem, algorithm, archive, np.random.default_rng(seed), config)
-    return loop.confirm(problem, algorithm, archive, config), config
+    rng = np.random.default_rng(seed)
+    return loop.search(problem, algorithm, archive, rng, config), config
 
 
 def test_embedding_knows_the_space(taught):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -19,8 +21,7 @@ def run(algorithm, seed=0, queries=48):
     config = SearchConfig(queries=queries, batch=16)
     archive = problems.start(algorithm.problem, range(8))
     rng = np.random.default_rng(seed)
-    archive = loop.search(algorithm.problem, algorithm, archive, rng, config)
-    return loop.confirm(algorithm.problem, algorithm, archive, config), config
+    return loop.search(algorithm.problem, algorithm, archive, rng, config), config
 
 
 def test_summary_averages_repeats_and_keeps_their_order():
@@ -102,6 +103,33 @@ def test_confirmation_trains_leaders_on_seeds_the_search_never_used():
     confirm = [q.seed for q in archive.queries if q.kind == "confirm"]
     assert confirm and not search & set(confirm)
     assert len(confirm) <= config.most_confirmations
+
+
+def test_rounds_follow_batches_from_the_middle_of_the_search_on():
+    archive, config = run(random_search.RandomSearch(synthetic.problem()), queries=96)
+    kinds = [q.kind for q in archive.queries if q.kind != "baseline"]
+    turns = [kind for kind, before in zip(kinds, [None, *kinds], strict=False) if kind != before]
+    # Three batches, then a round after each of the other three, the last one's with the rest.
+    assert turns == ["search", "confirm"] * 4
+    assert kinds.index("confirm") == config.alone * config.queries == 48
+    whole = SearchConfig(queries=96, batch=16, alone=1.0)
+    problem = synthetic.problem()
+    first = loop.search(
+        problem,
+        random_search.RandomSearch(problem),
+        problems.start(problem, range(8)),
+        np.random.default_rng(0),
+        whole,
+    )
+    kinds = [q.kind for q in first.queries if q.kind != "baseline"]
+    assert kinds.index("confirm") == kinds.count("search") == 96
+
+
+def test_a_repeatable_score_is_asked_for_once():
+    archive, _ = run(
+        random_search.RandomSearch(dataclasses.replace(synthetic.problem(), deterministic=True))
+    )
+    assert {q.kind for q in archive.queries} == {"baseline", "search"}
 
 
 def test_winner_has_been_trained_to_the_end():
