@@ -19,8 +19,8 @@ from greennas_jax.search.archive import Archive, Query, Summary
 from greennas_jax.search.problem import Algorithm, Problem, Proposal
 
 Progress = Callable[[Archive], None]
-# By how many deviations of one training the next leader of a round is believed in less.
-DOUBT = 0.25
+# By how many standard deviations of its belief the next leader of a round is believed in less.
+DOUBT = 1.0
 ALGORITHMS = ("latent", "additive", "evolution", "random")
 
 
@@ -171,8 +171,8 @@ def _leaders(
     Worth is the saving below the cheapest one that is sure so far, times the chance that the lower
     bound will meet the guard after this round. Beliefs in the best of many are too high, all of
     them together, so that every further leader of a round is chosen with more doubt than the one
-    before, the doubt of earlier rounds included as long as they made none sure; and the one that is
-    sure so far is trained again beside them.
+    before: the bold beside the safe. Rounds that made none sure leave their doubt to the next; and
+    the one that is sure so far is trained again beside the others.
     """
     summary = archives.summarise(archive, problem.noise)
     mean, spread = algorithm.believe(archive)
@@ -185,9 +185,9 @@ def _leaders(
     open_to = (saving > 0) & ~summary.stopped & (trained < config.most_repeats)
     is_best = (summary.tokens == best).all(axis=1)
     chosen = np.flatnonzero(is_best & best.any() & (trained < config.most_repeats)).tolist()
-    in_vain = 0 if best.any() else trained.sum() // config.repeats
-    for doubt in DOUBT * problem.noise * (in_vain + np.arange(config.leaders - len(chosen))):
-        scaled = (mean - problem.threshold - needed - doubt) / error
+    in_vain = 0 if best.any() else trained.sum() // (config.repeats * config.leaders)
+    for doubt in DOUBT * (in_vain + np.arange(config.leaders - len(chosen))):
+        scaled = (mean - problem.threshold - needed) / error - doubt
         # A logistic curve stands for the normal distribution function (within 0.01).
         chance = 1 / (1 + np.exp(-1.702 * np.clip(scaled, -30, 30)))
         worth = np.where(open_to, saving * chance, 0.0)
