@@ -61,7 +61,9 @@ def of_case(case: Case, on: Bench) -> Measurement:
         took = found.seconds - on.dispatch_s
         told = took >= LEAST_SHARE * on.dispatch_s and found.spread <= measurements.MOST_SPREAD
         if told and took > 0:
-            return Measurement(case, 1000 * took / copies, found.spread, found.watts, found.power_source)
+            return Measurement(
+                case, 1000 * took / copies, found.spread, found.watts, found.power_source
+            )
     raise ValueError(
         f"{case.type} of {cases.input_shape(case)}: {1e3 * found.seconds:.3g} ms "
         f"+/- {100 * found.spread:.0f} % in {TRIES} tries, an empty call {1e3 * on.dispatch_s:.3g}"
