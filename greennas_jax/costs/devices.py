@@ -6,7 +6,8 @@ A device file is JSON, `{"name": ..., "KEY": {"value": number, "source": text}, 
     "default_dtype": "bf16"                               the format of `peak_gflops`, else fp32
     "dtypes": {"fp16": {"peak_gflops": F, "pj_per_flop": F}}       other number formats
     "efficiency": {KIND: {DTYPE: {"compute": F, "memory": F,       attainable shares, else 1
-                                  "overhead_us": F}}}              beside the device's, else 0
+                                  "overhead_us": F,                beside the device's, else 0
+                                  "half_inputs": F, "half_outputs": F}}}         else 0
     "calibration": {...}                                           any JSON: when, where, how well
 
 with KIND of `kinds.KINDS`, DTYPE of `dtypes.DTYPES` and F a figure. A file may leave out everything
@@ -68,6 +69,9 @@ class Device:
       compute_efficiency: Attainable share of the peak rate in `dtype` by kind of layer [K].
       memory_efficiency: Attainable share of the bandwidth in `dtype` by kind of layer [K].
       kind_overhead_us: Time beside that, in `dtype` by kind of layer [us], [K].
+      kind_half_inputs: Numbers that an output sums at which half of the attainable rate is reached,
+        in `dtype` by kind of layer [K].
+      kind_half_outputs: Outputs of a position, in a group, at which half of it is reached [K].
       name: The device's name, lower case.
       sources: Pairs of a figure's name and where it comes from.
       power_known: Whether the device states enough for a power estimate.
@@ -88,7 +92,9 @@ class Device:
     overhead_us: float = 0.0
     compute_efficiency: Efficiency = precisions.UNSTATED
     memory_efficiency: Efficiency = precisions.UNSTATED
-    kind_overhead_us: Efficiency = precisions.NO_OVERHEAD
+    kind_overhead_us: Efficiency = precisions.NO_EXTRA
+    kind_half_inputs: Efficiency = precisions.NO_EXTRA
+    kind_half_outputs: Efficiency = precisions.NO_EXTRA
     name: str
     sources: tuple[tuple[str, str], ...] = ()
     power_known: bool = True

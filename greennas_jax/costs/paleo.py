@@ -74,10 +74,33 @@ def units(device: Device, settings: CostSettings, table: LayerTable | None = Non
         device.clock_mhz,
         GIGABYTE,
         False,
-        compute_efficiency=_of_kind(device.compute_efficiency, table),
+        compute_efficiency=_of_kind(device.compute_efficiency, table) / _slowdown(device, table),
         memory_efficiency=_of_kind(device.memory_efficiency, table),
         overhead_ms=(device.overhead_us + _of_kind(device.kind_overhead_us, table)) / 1000,
     )
+
+
+def product_sizes(table: LayerTable) -> tuple[Array, Array]:
+    """Return how many numbers each output sums, and outputs of a position in a group; each [L].
+
+    Below one number or output there is nothing to compute; one keeps quotients finite.
+    """
+    xp = table.namespace
+    summed = table.kernel_height * table.kernel_width * table.filter_channels
+    outputs = table.out_channels / xp.maximum(table.groups, 1.0)
+    return xp.maximum(summed, 1.0), xp.maximum(outputs, 1.0)
+
+
+def _slowdown(device: Device, table: LayerTable) -> Array:
+    """Return how much longer products take for being small, from 1 [L].
+
+    Half of the rate is lost where an output sums `half_inputs` numbers, and again where a position
+    has `half_outputs` outputs: a product takes as long as one that is larger by these two (the
+    half-performance length of Hockney, Jesshope, "Parallel Computers", 1981).
+    """
+    summed, outputs = product_sizes(table)
+    inner = 1.0 + _of_kind(device.kind_half_inputs, table) / summed
+    return inner * (1.0 + _of_kind(device.kind_half_outputs, table) / outputs)
 
 
 def _of_kind(figures: Array | tuple, table: LayerTable) -> Array:

@@ -11,16 +11,18 @@ from greennas_jax.costs import dtypes, figures, kinds
 from greennas_jax.costs.figures import DeviceError, Figure
 
 SHARES = ("compute", "memory")
-OVERHEAD = "overhead_us"
+# What a device may state of a kind beside its shares; 0 where it does not.
+EXTRAS = ("overhead_us", "half_inputs", "half_outputs")
 # The figures that depend on the format.
 FIGURES = (
     *("peak_gflops", "pj_per_flop"),
-    *("compute_efficiency", "memory_efficiency", "kind_overhead_us"),
+    *("compute_efficiency", "memory_efficiency"),
+    *("kind_overhead_us", "kind_half_inputs", "kind_half_outputs"),
 )
 
 Efficiency = tuple[float, ...]
 UNSTATED: Efficiency = (1.0,) * len(kinds.KINDS)
-NO_OVERHEAD = (0.0,) * len(kinds.KINDS)
+NO_EXTRA = (0.0,) * len(kinds.KINDS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,9 @@ class Precision:
       memory_efficiency: Attainable share of the bandwidth by kind of layer [K].
       kind_overhead_us: Time that a call takes beside the device's own overhead, by kind of layer
         [us], [K].
+      kind_half_inputs: Numbers that an output sums at which half of the attainable rate is reached,
+        by kind of layer [K].
+      kind_half_outputs: Outputs of a position, in a group, at which half of it is reached [K].
       sources: Pairs of a figure's name and where it comes from.
     """
 
@@ -44,7 +49,9 @@ class Precision:
     pj_per_flop: float
     compute_efficiency: Efficiency = UNSTATED
     memory_efficiency: Efficiency = UNSTATED
-    kind_overhead_us: Efficiency = NO_OVERHEAD
+    kind_overhead_us: Efficiency = NO_EXTRA
+    kind_half_inputs: Efficiency = NO_EXTRA
+    kind_half_outputs: Efficiency = NO_EXTRA
     sources: tuple[tuple[str, str], ...] = ()
 
 
@@ -98,11 +105,11 @@ def _rates(entry: Any, where: str) -> dict[str, Figure]:
 def _efficiency(
     stated: Mapping[str, Any], where: str, known: Mapping[str, Any]
 ) -> dict[tuple[str, str, str], Figure]:
-    """Return the shares and overheads stated, by (dtype, one of SHARES or OVERHEAD, kind)."""
+    """Return what is stated of each kind, by (dtype, one of SHARES or EXTRAS, kind)."""
     found = {}
     if "efficiency" not in stated:
         return found
-    inside, allowed = f"{where}: 'efficiency'", (*SHARES, OVERHEAD)
+    inside, allowed = f"{where}: 'efficiency'", (*SHARES, *EXTRAS)
     for kind, formats in figures.entries(stated["efficiency"], inside, kinds.KINDS).items():
         of_kind = f"{inside}: '{kind}'"
         for dtype, shares in figures.entries(formats, of_kind, dtypes.DTYPES).items():
@@ -111,7 +118,7 @@ def _efficiency(
             of_format = f"{of_kind}: '{dtype}'"
             for share, entry in figures.entries(shares, of_format, allowed).items():
                 found[dtype, share, kind] = figures.figure(
-                    entry, f"{of_format}: '{share}'", zero_allowed=share == OVERHEAD
+                    entry, f"{of_format}: '{share}'", zero_allowed=share in EXTRAS
                 )
     return found
 
@@ -120,7 +127,7 @@ def _precision(
     dtype: str, rates: dict[str, Figure], shares: dict[tuple[str, str, str], Figure]
 ) -> Precision:
     own = {
-        (f"kind_{share}" if share == OVERHEAD else f"{share}_efficiency") + f".{kind}": stated
+        (f"kind_{share}" if share in EXTRAS else f"{share}_efficiency") + f".{kind}": stated
         for (of, share, kind), stated in shares.items()
         if of == dtype
     }
@@ -128,13 +135,16 @@ def _precision(
         tuple(shares.get((dtype, share, kind), (1.0, ""))[0] for kind in kinds.KINDS)
         for share in SHARES
     )
-    overhead = tuple(shares.get((dtype, OVERHEAD, kind), (0.0, ""))[0] for kind in kinds.KINDS)
+    extras = {
+        f"kind_{name}": tuple(shares.get((dtype, name, kind), (0.0, ""))[0] for kind in kinds.KINDS)
+        for name in EXTRAS
+    }
     return Precision(
         dtype=dtype,
         peak_gflops=rates["peak_gflops"][0],
         pj_per_flop=rates["pj_per_flop"][0],
         compute_efficiency=compute,
         memory_efficiency=memory,
-        kind_overhead_us=overhead,
+        **extras,
         sources=tuple((key, source) for key, (_, source) in (rates | own).items()),
     )

@@ -2,33 +2,28 @@
 
 Shapes: R measured layers, K kinds.
 
-Time of a layer, as the costs predict it: overhead x passes + FLOPs / (peak x share) + bytes /
-(bandwidth x share), with an overhead and two shares for each kind and number format. The three are
-found by non-negative least squares on the relative error, which is what RMSPE measures, reweighted
-so that an error beyond three robust standard deviations counts as if it were there (Huber 1964).
-Errors are cross-validated: each tenth of the layers is predicted by a fit to the others.
+Time of a layer, as the costs predict it: overhead x passes + FLOPs x slowdown / (peak x share) +
+bytes / (bandwidth x share), slowdown (1 + half inputs / numbers summed) (1 + half outputs /
+outputs), with five such figures for each kind and number format. They are found by non-negative
+least squares on the relative error, which is what RMSPE measures; see `fitting`. Errors are
+cross-validated: each tenth of the layers is predicted by a fit to the others.
 
 Power, where it was measured: static W + (FLOPs x pJ/FLOP + bytes x pJ/byte) / time, likewise.
 """
 
 import collections
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import optimize
 
 from greennas_jax.costs import kinds, paleo, passes
 from greennas_jax.costs.settings import CostSettings
-from greennas_jax.measure import measurements
+from greennas_jax.measure import fitting, measurements
 from greennas_jax.measure.measurements import Measurement
 
-FOLDS = 10
 # With fewer layers than this of a kind a fit of three figures says nothing about its errors.
 LEAST_ROWS = 6
-REWEIGHTINGS = 12
-HUBER = 3.0
-OF_NORMAL = 1.4826
 GIGA = 1e9
 PICOJOULE = 1e-12
 # A share this small stands for a term that the fit found no use for; no share may be zero.
@@ -48,12 +43,23 @@ class Peaks(NamedTuple):
 
 
 class Amounts(NamedTuple):
-    """What layers do in their mode: passes that do any work, FLOPs, bytes, kinds; each [R]."""
+    """What layers do in their mode.
+
+    Attributes:
+      calls: Passes that do any work [R].
+      flops: FLOPs [R].
+      moved: Bytes moved [R].
+      kind: Kinds, int [R].
+      summed: Numbers that an output sums [R].
+      outputs: Outputs of a position, in a group [R].
+    """
 
     calls: np.ndarray
     flops: np.ndarray
     moved: np.ndarray
     kind: np.ndarray
+    summed: np.ndarray
+    outputs: np.ndarray
 
 
 class Shares(NamedTuple):
@@ -66,9 +72,11 @@ class Shares(NamedTuple):
       overhead_us: Time of a pass beside its work [us].
       compute: Attainable share of the peak rate; None where no time goes with FLOPs.
       memory: Attainable share of the bandwidth; None where no time goes with bytes.
+      half_inputs: Numbers that an output sums at which half of the rate is reached.
+      half_outputs: Outputs of a position, in a group, at which half of it is reached.
       rows: Layers that it was fitted to.
       fitted: RMSPE over them [%].
-      crossed: Cross-validated RMSPE [%]; None where there are too few.
+      crossed: Cross-validated RMSPE [%].
     """
 
     kind: str
@@ -77,9 +85,11 @@ class Shares(NamedTuple):
     overhead_us: float
     compute: float | None
     memory: float | None
+    half_inputs: float
+    half_outputs: float
     rows: int
     fitted: float
-    crossed: float | None
+    crossed: float
 
 
 class Watts(NamedTuple):
@@ -98,7 +108,7 @@ class Watts(NamedTuple):
     pj_per_flop: float
     pj_per_byte: float
     rows: int
-    power: float | None
+    power: float
     source: str
 
 
@@ -113,50 +123,8 @@ def amounts(rows: Sequence[Measurement]) -> Amounts:
             flops, moved = step.flops, passes.moved_bytes(step)
             busy = (flops > 0) | (moved > 0)
             found += np.where(here, np.stack([busy, flops, moved]), 0.0)
-    return Amounts(found[0], found[1], found[2], np.asarray(kinds.kind_codes(table)))
-
-
-def solve(terms: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return the non-negative coefficients of terms with the least relative error.
-
-    Args:
-      terms: float64 [R, terms].
-      wanted: What their sum should be, float64 [R].
-    """
-    relative = terms / wanted[:, None]
-    scale = np.maximum(np.abs(relative).max(0), 1e-300)
-    weights = np.ones(len(wanted))
-    found = np.zeros(terms.shape[1])
-    for _ in range(REWEIGHTINGS):
-        root = np.sqrt(weights)
-        found = optimize.nnls(relative / scale * root[:, None], root)[0] / scale
-        errors = np.abs(relative @ found - 1.0)
-        limit = HUBER * OF_NORMAL * max(float(np.median(errors)), 1e-9)
-        weights = np.minimum(1.0, limit / np.maximum(errors, 1e-300))
-    return found
-
-
-def rmspe(predicted: np.ndarray, measured: np.ndarray) -> float:
-    """Return the root mean square percentage error [%]."""
-    return float(100 * np.sqrt(np.mean((predicted / measured - 1.0) ** 2)))
-
-
-def crossed(
-    terms: np.ndarray,
-    wanted: np.ndarray,
-    seed: int,
-    fit: Callable[[np.ndarray, np.ndarray], np.ndarray] = solve,
-) -> float | None:
-    """Return the cross-validated RMSPE of a fit [%]; None where there are too few rows."""
-    if len(wanted) < LEAST_ROWS:
-        return None
-    order = np.random.default_rng(seed).permutation(len(wanted))
-    predicted = np.zeros(len(wanted))
-    for fold in range(min(FOLDS, len(wanted))):
-        out = order[fold::FOLDS]
-        kept = np.setdiff1d(order, out)
-        predicted[out] = terms[out] @ fit(terms[kept], wanted[kept])
-    return rmspe(predicted, wanted)
+    kind = np.asarray(kinds.kind_codes(table))
+    return Amounts(found[0], found[1], found[2], kind, *paleo.product_sizes(table))
 
 
 def _share(coefficient: float, terms: np.ndarray) -> float | None:
@@ -188,18 +156,20 @@ def times(rows: Sequence[Measurement], peaks: dict[str, Peaks], *, seed: int) ->
             continue
         terms = _terms(amount, peaks[dtype])[own]
         wanted = np.array([row.runtime_ms for row in rows])[own]
-        coefficients = solve(terms, wanted)
+        fit = fitting.time(terms, wanted)
         found.append(
             Shares(
                 kind=kinds.KINDS[code],
                 dtype=dtype,
                 mode=mode,
-                overhead_us=1000 * float(coefficients[0]),
-                compute=_share(float(coefficients[1]), terms[:, 1]),
-                memory=_share(float(coefficients[2]), terms[:, 2]),
+                overhead_us=1000 * float(fit.coefficients[0]),
+                compute=_share(float(fit.coefficients[1]), terms[:, 1]),
+                memory=_share(float(fit.coefficients[2]), terms[:, 2]),
+                half_inputs=fit.half_inputs,
+                half_outputs=fit.half_outputs,
                 rows=int(own.sum()),
-                fitted=rmspe(terms @ coefficients, wanted),
-                crossed=crossed(terms, wanted, seed),
+                fitted=fitting.rmspe(fit(terms), wanted),
+                crossed=fitting.crossed(terms, wanted, seed, fitting.time),
             )
         )
     return found
@@ -215,10 +185,10 @@ def enough(rows: Sequence[Measurement]) -> bool:
 
 
 def _terms(amount: Amounts, peaks: Peaks) -> np.ndarray:
-    """Return calls and times at the peaks [ms], float64 [R, 3]."""
+    """Return calls, times at the peaks [ms], and sizes of products, float64 [R, 5]."""
     compute = 1000 * amount.flops / (GIGA * peaks.gflops)
     memory = 1000 * amount.moved / (GIGA * peaks.gbs)
-    return np.stack([amount.calls, compute, memory], axis=1)
+    return np.stack([amount.calls, compute, memory, amount.summed, amount.outputs], axis=1)
 
 
 def power(rows: Sequence[Measurement], *, seed: int) -> Watts | str:
@@ -237,11 +207,10 @@ def power(rows: Sequence[Measurement], *, seed: int) -> Watts | str:
     wanted = np.array([row.power_w for row in metered], dtype=np.float64)
     dynamic = [PICOJOULE * each / seconds for each in (amount.flops, amount.moved)]
     terms = np.stack([np.ones(len(metered)), *dynamic], axis=1)
-    static, of_flop, of_byte = (float(value) for value in solve(terms, wanted))
+    static, of_flop, of_byte = (float(value) for value in fitting.solve(terms, wanted))
     sources = sorted({row.power_source for row in metered})
-    return Watts(
-        static, of_flop, of_byte, len(metered), crossed(terms, wanted, seed), ", ".join(sources)
-    )
+    error = fitting.crossed(terms, wanted, seed)
+    return Watts(static, of_flop, of_byte, len(metered), error, ", ".join(sources))
 
 
 def best(rows: Sequence[Measurement]) -> list[Measurement]:

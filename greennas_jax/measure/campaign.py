@@ -283,7 +283,7 @@ def _errors(fits: Sequence[calibration.Shares]) -> dict[str, Any]:
 
 
 def _line(fit: calibration.Shares) -> str:
-    crossed = "not known" if fit.crossed is None else f"{fit.crossed:.0f} %"
+    crossed = f"{fit.crossed:.0f} %"
     return (
         f"{fit.kind} ({fit.dtype}, {fit.mode}): {fit.rows} layers, cross-validated RMSPE {crossed}"
     )

@@ -16,6 +16,10 @@ from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Layer, Network
 
 LAYER = "layer"
+# Types measured several in a row, as they stand in a network: each reads what its like writes, and
+# one cannot be computed together with the next. Alone, what surrounds a small one hides it.
+CHAINED = ("MultiHeadAttention", "FeedForward", "LayerNorm")
+CHAIN = 4
 WINDOWS = ("Pooling", "AvgPool")
 OF_IMAGES = ("BatchNorm", "LRN", "ReLU", "Elementwise")
 OF_SEQUENCES = ("LayerNorm", "MultiHeadAttention", "FeedForward", "Activation")
@@ -148,6 +152,18 @@ def _attributes(case: Case) -> dict:
             return {"vocabulary": case.in_channels, "width": case.out_channels}
         case _:
             return {}
+
+
+def chained(case: Case) -> tuple[Network, int]:
+    """Return the network in which a case is measured, and how often its layer stands there."""
+    alone = network(case)
+    if case.type not in CHAINED:
+        return alone, 1
+    source, layer = alone.layers
+    layers = [source, layer]
+    for number in range(2, CHAIN + 1):
+        layers.append(layer.replace(name=f"{LAYER}{number}", parents=(layers[-1].name,)))
+    return alone.replace(layers=tuple(layers)), CHAIN
 
 
 def network(case: Case) -> Network:

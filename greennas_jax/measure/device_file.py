@@ -44,9 +44,11 @@ def efficiency(fits: Sequence[Shares], source: str) -> dict[str, Any]:
             "compute": fit.compute,
             "memory": fit.memory,
             "overhead_us": fit.overhead_us - common,
+            "half_inputs": fit.half_inputs or None,
+            "half_outputs": fit.half_outputs or None,
         }
-        crossed = "" if fit.crossed is None else f", cross-validated error {fit.crossed:.0f} %"
-        told = f"{source}: {fit.rows} layers in {fit.mode}{crossed}"
+        crossed = f"cross-validated error {fit.crossed:.0f} %"
+        told = f"{source}: {fit.rows} layers in {fit.mode}, {crossed}"
         found.setdefault(fit.kind, {})[fit.dtype] = {
             name: figure((value, told)) for name, value in shares.items() if value is not None
         }
@@ -61,8 +63,8 @@ def power(found: Watts | str, assumed_watts: float | None) -> dict[str, Figure]:
       assumed_watts: Power that the user states [W], used where none was measured.
     """
     if isinstance(found, Watts):
-        crossed = "" if found.power is None else f", cross-validated error {found.power:.0f} %"
-        source = f"measured: {found.source}, fitted to {found.rows} layers{crossed}"
+        crossed = f"cross-validated error {found.power:.0f} %"
+        source = f"measured: {found.source}, fitted to {found.rows} layers, {crossed}"
         return {
             "static_w": figure((found.static_w, source)),
             "pj_per_flop": figure((found.pj_per_flop, source)),

@@ -53,14 +53,17 @@ def of_case(case: Case, on: Bench) -> Measurement:
       ValueError: If the layer cannot be executed, or its samples differ too much each time.
     """
     wanted = Wanted(case.mode, case.dtype, on.method)
-    call = execution.program(cases.network(case), case.batch, wanted, alone=True)
+    network, copies = cases.chained(case)
+    call = execution.program(network, case.batch, wanted, alone=True)
     for _ in range(TRIES):
         with on.around():
             found = timing.measure(call, on.meter, on.plan, on.clock)
         took = found.seconds - on.dispatch_s
         told = took >= LEAST_SHARE * on.dispatch_s and found.spread <= measurements.MOST_SPREAD
         if told and took > 0:
-            return Measurement(case, 1000 * took, found.spread, found.watts, found.power_source)
+            return Measurement(
+                case, 1000 * took / copies, found.spread, found.watts, found.power_source
+            )
     raise ValueError(
         f"{case.type} of {cases.input_shape(case)}: {1e3 * found.seconds:.3g} ms "
         f"+/- {100 * found.spread:.0f} % in {TRIES} tries, an empty call {1e3 * on.dispatch_s:.3g}"

@@ -85,10 +85,10 @@ def points(dimensions: int, shift: np.ndarray) -> Iterator[np.ndarray]:
 
 def _grain(size: int) -> int:
     """Return what a width of about some size is a multiple of."""
-    for below, grain in ((8, 2), (32, 8), (256, 16)):
+    for below, grain in ((8, 2), (32, 8), (64, 16), (256, 32)):
         if size < below:
             return grain
-    return 32
+    return 64
 
 
 class Draw(NamedTuple):

@@ -19,8 +19,9 @@ def test_records_cross_jit(every_type):
 
 def test_device_leaves_are_its_figures():
     leaves, structure = jax.tree.flatten(devices.load("k80"))
-    # Eight figures, idle power, the overhead; two shares and an overhead for each of eleven kinds.
-    assert len(leaves) == 8 + 2 + 3 * 11
+    # Eight figures, idle power, the overhead; for each of eleven kinds two shares, an overhead and
+    # two sizes.
+    assert len(leaves) == 8 + 2 + 5 * 11
     assert jax.tree.unflatten(structure, leaves) == devices.load("k80")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from greennas_jax.costs import kinds
-from greennas_jax.measure import calibration, sweep
+from greennas_jax.measure import calibration, fitting, sweep
 from greennas_jax.measure.calibration import Peaks
 from greennas_jax.measure.measurements import Measurement
 
@@ -78,7 +78,7 @@ def test_training_counts_every_pass(measured):
 def test_coefficients_are_not_negative():
     terms = np.array([[1.0, 1.0], [1.0, 2.0], [1.0, 3.0], [1.0, 4.0]])
     # Falling with the second term, whose best coefficient without a bound is -1.
-    found = calibration.solve(terms, 10.0 - terms[:, 1])
+    found = fitting.solve(terms, 10.0 - terms[:, 1])
     assert found[1] == 0.0
     assert 6.0 < found[0] < 9.0
 

@@ -12,9 +12,9 @@ GROUND = device_file.Ground(
     gbs=(20.0, "measured: a copy"),
 )
 FITS = [
-    Shares("convolution", "fp32", "inference", 9.0, 0.5, 0.2, 30, 20.0, 25.0),
-    Shares("convolution", "bf16", "inference", 5.0, 0.25, 0.2, 30, 20.0, 25.0),
-    Shares("elementwise", "fp32", "inference", 3.0, None, 1.5, 20, 20.0, None),
+    Shares("convolution", "fp32", "inference", 9.0, 0.5, 0.2, 16.0, 8.0, 30, 20.0, 25.0),
+    Shares("convolution", "bf16", "inference", 5.0, 0.25, 0.2, 0.0, 0.0, 30, 20.0, 25.0),
+    Shares("elementwise", "fp32", "inference", 3.0, None, 1.5, 0.0, 0.0, 20, 20.0, 30.0),
 ]
 THIS = machine.Machine("cpu", "a processor", 2, "jax 0.10", 2000.0)
 
@@ -30,6 +30,7 @@ def test_the_file_is_a_device():
     convolution, elementwise = (kinds.CODES[name] for name in ("convolution", "elementwise"))
     assert (found.overhead_us, found.kind_overhead_us[convolution]) == (3.0, 6.0)
     assert found.compute_efficiency[convolution] == 0.5
+    assert (found.kind_half_inputs[convolution], found.kind_half_outputs[convolution]) == (16, 8)
     assert found.memory_efficiency[elementwise] == 1.5
     assert found.at("bf16").compute_efficiency[convolution] == 0.25
     assert not found.power_known
