@@ -48,6 +48,12 @@ _MEASURE = flags.DEFINE_enum(
     "auto: run given and found network here at the end, if the device was calibrated on this "
     "machine or there is a power meter.",
 )
+_WATTS = flags.DEFINE_float(
+    "assumed_watts",
+    None,
+    "This machine's power [W], to reckon the run's own energy with where no meter measures it; "
+    "marked as assumed.",
+)
 _STRICT = flags.DEFINE_bool("strict", False, "Refuse layer types that are not known.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
 _CONFIG = config_flags.DEFINE_config_file(
@@ -88,4 +94,5 @@ def request() -> journey.Request:
         batch_size=_BATCH.value,
         config=config,
         measure=_MEASURE.value,
+        assumed_watts=_WATTS.value,
     )

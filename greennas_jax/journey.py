@@ -6,8 +6,8 @@ test), so that the same request on the same workdir goes on where it stopped.
 
 import dataclasses
 import json
+import math
 import pathlib
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from greennas_jax.costs import profile as cost_profile
 from greennas_jax.costs.devices import Device
 from greennas_jax.measure import machine, meters, networks
 from greennas_jax.measure.execution import Wanted
+from greennas_jax.measure.spending import Account
 from greennas_jax.nao.embedding import Embedding
 from greennas_jax.pipeline import PipelineConfig, Prepared, Solution
 from greennas_jax.report import comparison, evidence, files, plots, tables
@@ -47,6 +48,8 @@ class Request:
       config: Everything else that decides the result; what it leaves open follows the network.
       measure: "auto" runs given and found network here at the end where that tells something about
         the device; "never" does not.
+      assumed_watts: This machine's power, to reckon the run's own energy with where no meter
+        measures it [W].
     """
 
     network: Network
@@ -55,10 +58,14 @@ class Request:
     batch_size: int | None
     config: PipelineConfig
     measure: str = "auto"
+    assumed_watts: float | None = None
 
     def __post_init__(self):
         if self.measure not in MEASURE:
             raise ValueError(f"measure is {self.measure!r}; allowed: {', '.join(MEASURE)}")
+        watts = self.assumed_watts
+        if watts is not None and not 0 < watts < math.inf:
+            raise ValueError(f"assumed_watts is {watts:g}; allowed: a finite number above 0")
         object.__setattr__(self, "config", pipeline.settled(self.config, self.network))
 
 
@@ -273,14 +280,21 @@ def travel(
     Returns:
       The report.
     """
-    started = time.monotonic()
+    meter = meters.find(machine.here().platform)
+    account = Account(folder / "checkpoints" / "spent.json", meter, request.assumed_watts)
+
+    def noted(line: str) -> None:
+        account.note()
+        say(line)
+
     scene = scene or set_out(request)
     shared = shared or folder / "checkpoints"
     say(
         f"space: {len(scene.prepared.space.positions)} positions, {scene.prepared.size:.3g} strings"
     )
-    found = search(scene, request.config, folder, shared, say)
-    accuracy = judge(request, scene, found, folder, shared, say)
+    found = search(scene, request.config, folder, shared, noted)
+    accuracy = judge(request, scene, found, folder, shared, noted)
+    spent = account.close()
     after = profile(request, found.solution.network)
     front, whole = results.exact_front(scene.prepared)
     report = evidence.assemble(
@@ -291,7 +305,7 @@ def travel(
             found.problem,
             found.solution.archive,
             request.config,
-            time.monotonic() - started,
+            spent,
             {
                 **results.gains(
                     scene.prepared, found.taught, found.solution.tokens, request.config

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from greennas_jax.accuracy import final_test
+from greennas_jax.measure.spending import Spent
 from greennas_jax.nao import training
 from greennas_jax.nao.embedding import Embedding
 from greennas_jax.pipeline import TERMS, PipelineConfig, Prepared
@@ -159,7 +160,7 @@ def accuracy_of_proxies(
 
 
 def search_part(
-    problem: Problem, archive: Archive, config: PipelineConfig, wall_s: float, parts: Mapping
+    problem: Problem, archive: Archive, config: PipelineConfig, spent: Spent, parts: Mapping
 ) -> dict[str, Any]:
     """Return the search part of a report."""
     counts = {
@@ -175,8 +176,10 @@ def search_part(
         "confirmed_architectures": len(summary.cost) - 1,
         "threshold": evidence.number(problem.threshold),
         "searched_for": evidence.number(problem.target),
-        "wall_s": wall_s,
-        "energy_j": None,
-        "energy_reason": "no power meter on this machine",
+        "wall_s": spent.seconds,
+        "energy_j": spent.joules,
+        "energy_provenance": spent.provenance,
+        "energy_source": spent.source if spent.provenance else None,
+        "energy_reason": None if spent.provenance else spent.source,
         **parts,
     }

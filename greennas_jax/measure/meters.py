@@ -64,25 +64,37 @@ def absent(reason: str) -> Meter:
     return Meter("none", 0.0, lambda: None, lambda _: math.nan, reason)
 
 
-def read(meter: Meter, seconds: Callable[[], float]) -> Reading:
-    """Return the energy used while something runs; a meter that fails gives a reason instead.
+class Window(NamedTuple):
+    """A window that was begun: its meter, what `stop` needs, and why it failed, if it did."""
 
-    Args:
-      meter: The meter.
-      seconds: Runs it and returns how long it took [s].
-    """
+    meter: Meter
+    token: Any
+    failure: str | None
+
+
+def begin(meter: Meter) -> Window:
+    """Return a window that begins now; a meter that fails gives a reason instead."""
     if meter.reason is not None:
-        seconds()
-        return Reading(None, meter.reason)
+        return Window(meter, None, meter.reason)
     # Drivers and files fail in ways of their own; a run is worth more than its watts.
     try:
-        token = meter.start()
+        return Window(meter, meter.start(), None)
     except Exception as error:
-        seconds()
-        return Reading(None, _failed(meter, error))
-    took = seconds()
+        return Window(meter, None, _failed(meter, error))
+
+
+def end(window: Window, took: float) -> Reading:
+    """Return the energy of a window that ends now.
+
+    Args:
+      window: The window.
+      took: Its length [s].
+    """
+    meter = window.meter
+    if window.failure is not None:
+        return Reading(None, window.failure)
     try:
-        joules = float(meter.stop(token))
+        joules = float(meter.stop(window.token))
     except Exception as error:
         return Reading(None, _failed(meter, error))
     if not (0 < joules <= MOST_WATTS * took):
@@ -90,6 +102,17 @@ def read(meter: Meter, seconds: Callable[[], float]) -> Reading:
             None, f"meter {meter.source} gave {joules:g} J in {took:.3g} s: not credible"
         )
     return Reading(joules, meter.source)
+
+
+def read(meter: Meter, seconds: Callable[[], float]) -> Reading:
+    """Return the energy used while something runs; a meter that fails gives a reason instead.
+
+    Args:
+      meter: The meter.
+      seconds: Runs it and returns how long it took [s].
+    """
+    window = begin(meter)
+    return end(window, seconds())
 
 
 def _failed(meter: Meter, error: Exception) -> str:

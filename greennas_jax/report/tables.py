@@ -238,7 +238,9 @@ def _search_lines(search: Mapping[str, Any]) -> list[str]:
         spent.append(units.duration(search["wall_s"]))
     if "energy_j" in search:
         energy = units.quantity(search["energy_j"], "J", search.get("energy_reason"))
-        spent.append(f"energy {energy}")
+        told = search.get("energy_source")
+        by = f" ({search['energy_provenance']}: {told})" if told else ""
+        spent.append(f"energy {energy}{by}")
     if spent:
         lines.append(f"search: {', '.join(spent)}")
     gains = [
@@ -253,7 +255,9 @@ def _payback(report: Mapping[str, Any]) -> str:
     count = report["payback_inferences"]
     if count is None:
         return units.quantity(None, "", report.get("payback_reason"))
-    return f"the search's own energy is saved after {count:,.0f} inferences"
+    provenance = (report.get("search") or {}).get("energy_provenance")
+    assumed = " (its power is assumed)" if provenance == "assumed" else ""
+    return f"the search's own energy{assumed} is saved after {count:,.0f} inferences"
 
 
 def _bound_lines(report: Mapping[str, Any]) -> list[str]:

@@ -41,7 +41,9 @@ def test_journey_writes_everything_and_resumes_to_the_same(tmp_path):
     assert report["search"]["queries"] == 4
     # They are run where there is a meter; where there is none, that is said.
     assert (report["measured"]["before"] is None) == bool(report["measured"]["reason"])
-    assert report["search"]["energy_j"] is None and report["search"]["energy_reason"]
+    known = report["search"]["energy_j"] is not None
+    assert known == (report["search"]["energy_provenance"] == "measured")
+    assert known == (report["search"]["energy_reason"] is None)
     energies = [report[side]["totals"]["energy_j"] for side in ("before", "after")]
     np.testing.assert_allclose(report["change"]["energy_j"], energies[1] / energies[0] - 1)
     np.testing.assert_allclose(report["search"]["recosted_gain"], 1 - energies[1] / energies[0])
@@ -54,13 +56,25 @@ def test_journey_writes_everything_and_resumes_to_the_same(tmp_path):
     trials = folder / "checkpoints" / "trials.jsonl"
     before = trials.read_text()
     again = optimize(tmp_path)
-    fresh = optimize(tmp_path, workdir="fresh")
+    fresh = optimize(tmp_path, workdir="fresh", assumed_watts=65)
     assert again.returncode == fresh.returncode == 0
     assert trials.read_text() == before
     for name in ("optimized.json", "history.csv", "exact_front.csv"):
         texts = {(tmp_path / w / name).read_text() for w in ("w", "fresh")}
         assert len(texts) == 1
     assert (folder / "history.csv").read_text().splitlines() == rows
+
+    # Its power assumed, the search's own energy is known, and when it is repaid.
+    own = json.loads((tmp_path / "fresh" / "report.json").read_text())
+    spent = own["search"]
+    assert spent["energy_provenance"] in ("assumed", "measured")
+    if spent["energy_provenance"] == "assumed":
+        np.testing.assert_allclose(spent["energy_j"], 65 * spent["wall_s"])
+    saved = -np.diff([own[side]["totals"]["energy_per_example_j"] for side in ("before", "after")])
+    if saved[0] > 0:
+        assert own["payback_inferences"] == np.ceil(spent["energy_j"] / saved[0])
+    else:
+        assert own["payback_reason"] == "no energy is saved"
 
     # Re-profiled, the optimised text gives the report's figures exactly.
     profile = subprocess.run(
