@@ -115,6 +115,62 @@ def test_shift_repeats_the_edge_and_leaves_features_alone():
     assert training.shifted(ramp, 0.0, jax.random.key(0)) is ramp
 
 
+def test_flipped_images_are_mirrored_left_for_right_or_as_they_were():
+    images = np.random.default_rng(0).normal(size=(400, 3, 4, 2)).astype(np.float32)
+    found = np.asarray(training.flipped(jnp.asarray(images), jax.random.key(0)))
+    mirrored = (found == images[:, :, ::-1]).all(axis=(1, 2, 3))
+    kept = (found == images).all(axis=(1, 2, 3))
+    assert (mirrored ^ kept).all()
+    # 400 fair coins: 200 give or take five deviations of 10.
+    assert 150 < mirrored.sum() < 250
+    again = training.flipped(jnp.asarray(images), jax.random.key(0))
+    np.testing.assert_array_equal(found, again)
+    features = jnp.ones((4, 7))
+    assert training.flipped(features, jax.random.key(0)) is features
+
+
+def test_flips_are_for_training_images_alone_and_seeded():
+    # A picture is black but for one column; the label says on which side it is. Mirrored half of
+    # the time, that cannot be learnt; as it stands, it can.
+    labels = (np.arange(80) % 2).astype(np.int32)
+    pictures = np.zeros((80, 2, 2, 1), np.float32)
+    pictures[np.arange(80), :, labels] = 1
+    images = training.joined((pictures[:60], labels[:60]), (pictures[60:], labels[60:]))
+
+    def apply(trainable, statistics, batch, training_mode, key):
+        logits = batch.reshape(batch.shape[0], -1) @ trainable
+        return logits, (batch if training_mode else statistics)
+
+    def run(flip, seed):
+        recipe = training.Recipe(
+            epochs=8, batch_size=20, learning_rate=0.1, shift=0.0, flip=flip, checks=(), margins=()
+        )
+        return training.train(
+            apply,
+            jnp.zeros((4, 2)),
+            jnp.zeros((20, 2, 2, 1)),
+            recipe,
+            images,
+            jax.random.key(seed),
+            np.zeros(0, np.float32),
+            jnp.bool_(True),
+            20,
+        )
+
+    compiled = jax.jit(run, static_argnums=0)
+    seen = [compiled(flip, seed) for flip, seed in ((True, 0), (True, 0), (False, 0), (True, 1))]
+    mirrored, again, plain, other = seen
+    assert plain[0].accuracy == 1.0
+    np.testing.assert_array_equal(mirrored[1], again[1])
+    assert not np.array_equal(mirrored[1], other[1])
+    # The last batch as it was trained on: the same pictures, some of them mirrored.
+    same = (np.asarray(mirrored[2]) == np.asarray(plain[2])).all(axis=(1, 2, 3))
+    turned = (np.asarray(mirrored[2]) == np.asarray(plain[2])[:, :, ::-1]).all(axis=(1, 2, 3))
+    assert (same ^ turned).all() and same.any() and turned.any()
+    # A weight that tells the sides apart hardly grows, while one without mirroring does.
+    assert np.abs(mirrored[1]).max() < 0.5 * np.abs(plain[1]).max()
+
+
 def test_smoothed_loss_is_least_at_the_smoothed_label():
     logits, label = jnp.log(jnp.asarray([[0.925, 0.025, 0.025, 0.025]])), jnp.asarray([0])
     entropy = -(0.925 * np.log(0.925) + 0.075 * np.log(0.025))
