@@ -97,7 +97,8 @@ def test_journey_without_data_says_that_accuracy_was_not_measured(tmp_path):
 
 def test_a_folder_of_images_takes_the_journey(tmp_path):
     folder = examples.pictures(tmp_path / "pets", {"ant": 40, "bee": 20}, size=(11, 9))
-    done = optimize(tmp_path, dataset=folder, config=QUICK | {"recipe.flip": "true"})
+    config = QUICK | {"recipe.flip": "true", "search.algorithm": "random"}
+    done = optimize(tmp_path, dataset=folder, measure="never", config=config)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     data = json.loads((tmp_path / "w" / "report.json").read_text())["accuracy"]["data"]
@@ -131,9 +132,7 @@ BAD = {
         {},
         "classes",
     ),
-    "mirrored digits": (SPEC, {"config.recipe.flip": "true"}, "recipe.flip is True"),
-    "folder": (SPEC, {"dataset": "configs/specs"}, "configs/specs: no class folders"),
-    "missing package": (SPEC, {"dataset": "tfds:mnist"}, "pip install tensorflow-datasets"),
+    "folder": (SPEC, {"dataset": "configs/specs"}, "configs/specs: too little data"),
     "missing file": (SPEC, {"dataset": "nowhere.npz"}, "nowhere.npz"),
     "unknown type": (changed(pool={"type": "Mystery"}), {"strict": "true"}, "'Mystery'"),
     "config": (SPEC, {"config.search.algorithm": "magic"}, "latent, additive"),
