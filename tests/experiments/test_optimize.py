@@ -95,6 +95,7 @@ def test_journey_without_data_says_that_accuracy_was_not_measured(tmp_path):
     assert report["before"]["settings"]["dtype"] == "bf16"
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_takes_the_journey(tmp_path):
     folder = examples.pictures(tmp_path / "pets", {"ant": 40, "bee": 20}, size=(11, 9))
     config = QUICK | {"recipe.flip": "true", "search.algorithm": "random"}
