@@ -20,8 +20,10 @@ _DEVICE = flags.DEFINE_string(
 _DATASET = flags.DEFINE_string(
     "dataset",
     "default",
-    "'digits', 'brackets', 'copy', 'parity', a FILE.npz, 'default' (digits, or brackets where the "
-    "network reads token numbers), or 'none': accuracy is then not measured.",
+    "'digits', 'brackets', 'copy', 'parity', a FILE.npz (x_train, y_train, x_test, y_test), a "
+    "FOLDER of images (train/CLASS/IMAGE and test/CLASS/IMAGE, or CLASS/IMAGE) or of CIFAR's "
+    "binary files, tfds:NAME, 'default' (digits, or brackets where the network reads token "
+    "numbers), or 'none': accuracy is then not measured.",
 )
 _DROP = flags.DEFINE_float(
     "max_accuracy_drop", None, "Accuracy that may be lost, a fraction of 1 (default 0.01)."

@@ -43,7 +43,7 @@ class Request:
     Attributes:
       network: The given network.
       device: The device to save energy on.
-      dataset: A name that `datasets.load` knows, a FILE.npz, or `none`.
+      dataset: A name that `datasets.load` knows, or `none`.
       batch_size: Batch size to cost; None for the text's own.
       config: Everything else that decides the result; what it leaves open follows the network.
       measure: "auto" runs given and found network here at the end where that tells something about
@@ -113,6 +113,7 @@ def set_out(request: Request) -> Scene:
         children.input_shape(request.network),
         children.classes(request.network),
         vocabulary=children.vocabulary(request.network),
+        resize=config.resize,
     )
     found = children.make(request.network, data, recipe=config.recipe)
     return Scene(before, prepared, data, found)
@@ -227,7 +228,7 @@ def judge(
         before=before,
     )
     files.write_json(known, {"accuracies": tested.before.accuracies})
-    verdict = results.accuracy_measured(tested, config, scene.data.name)
+    verdict = results.accuracy_measured(tested, config, scene.data)
     files.write_json(stored, verdict)
     return verdict
 

@@ -53,6 +53,8 @@ class PipelineConfig:
       latent: How the embedding is searched.
       search: Algorithm, budget and confirmation.
       recipe: How children are trained in the search, and with more epochs in the final test.
+      resize: Whether images of one's own arrays, of CIFAR and of tfds are resized to the network's
+        input; digits and folders of images always are.
       final_seeds: Fresh trainings of each network in the final test.
       final_epochs: Epochs of each; None for twice the recipe's.
       verdict_confidence: Standard errors of the difference that a verdict needs; 1 is 84 %,
@@ -72,6 +74,7 @@ class PipelineConfig:
     latent: LatentConfig = LatentConfig()
     search: SearchConfig = SearchConfig()
     recipe: Recipe = Recipe()
+    resize: bool = False
     final_seeds: int = 8
     final_epochs: int | None = None
     verdict_confidence: float = 1.0

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from greennas_jax.accuracy import final_test
+from greennas_jax.accuracy.data import summary
+from greennas_jax.accuracy.data.record import DataSet
 from greennas_jax.measure.spending import Spent
 from greennas_jax.nao import training
 from greennas_jax.nao.embedding import Embedding
@@ -109,7 +111,7 @@ def gains(
 
 
 def accuracy_measured(
-    tested: final_test.FinalTest, config: PipelineConfig, dataset: str
+    tested: final_test.FinalTest, config: PipelineConfig, data: DataSet
 ) -> dict[str, Any]:
     """Return the accuracy part of a report from the final test."""
 
@@ -123,7 +125,8 @@ def accuracy_measured(
 
     return {
         "kind": "measured",
-        "dataset": dataset,
+        "dataset": data.name,
+        "data": summary.summarise(data),
         "split": f"test, {tested.images} images, used once",
         "epochs": config.final_epochs,
         "guard": f"test accuracy may fall by {100 * tested.max_drop:g} points at most, sure by "

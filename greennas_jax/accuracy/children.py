@@ -172,6 +172,15 @@ def check_fit(network: Network, data: datasets.DataSet) -> None:
         )
 
 
+def check_recipe(recipe: training.Recipe, data: datasets.DataSet) -> None:
+    """Raise ValueError if a recipe would spoil a data set."""
+    if recipe.flip and data.chiral:
+        raise ValueError(
+            f"recipe.flip is True; mirrored images of '{data.name}' mean something else; False "
+            "needed"
+        )
+
+
 def make(
     given: Network,
     data: datasets.DataSet,
@@ -194,11 +203,13 @@ def make(
 
     Raises:
       SpecError: If the network cannot be trained, or the data do not fit it.
+      ValueError: If the recipe does not suit the data.
     """
     recipe = recipes.settled(recipe or training.Recipe(), given)
     run = run or execution.default()
     template = templates.make(given, freedom)
     check_fit(given, data)
+    check_recipe(recipe, data)
     over = execution.mesh()
     images = training.joined(
         (data.train_images, data.train_labels), (data.validation_images, data.validation_labels)

@@ -20,7 +20,8 @@ class Recipe:
     """How every network, given or found, is trained.
 
     Adam (Kingma and Ba 2015) with a linear warm-up and a linear decay to zero, gradients clipped
-    (Pascanu et al. 2013), labels smoothed (Szegedy et al. 2016), images shifted at random.
+    (Pascanu et al. 2013), labels smoothed (Szegedy et al. 2016), images shifted and, if
+    asked for, mirrored at random.
 
     Attributes:
       epochs: Passes over the training images; None for 8, and 24 where the network attends.
@@ -30,8 +31,9 @@ class Recipe:
       clipping: Largest global norm of a gradient.
       label_smoothing: Share of a label that is spread over all classes.
       shift: Largest shift of a training image each way, as a share of its height and width, in
-        whole pixels rounded down; nothing is mirrored or turned, so that it suits digits as it
-        suits photographs.
+        whole pixels rounded down; it suits digits as it suits photographs.
+      flip: Whether a training image is mirrored, left for right, every other time at random; for
+        what looks alike both ways, as photographs do and digits do not.
       beta1: Decay of the first moment.
       beta2: Decay of the second moment.
       checks: Shares of the steps after which validation accuracy may stop a child.
@@ -45,6 +47,7 @@ class Recipe:
     clipping: float = 1.0
     label_smoothing: float = 0.1
     shift: float = 0.075
+    flip: bool = False
     beta1: float = 0.9
     beta2: float = 0.99
     checks: tuple[float, ...] = (0.25, 0.5, 0.75)

@@ -144,6 +144,25 @@ def shifted(images: jax.Array, share: float, key: jax.Array) -> jax.Array:
     return jax.vmap(one)(wide, starts)
 
 
+def flipped(images: jax.Array, key: jax.Array) -> jax.Array:
+    """Return images [B, H, W, C], each mirrored left for right with probability 1/2.
+
+    Args:
+      images: float32 [B, H, W, C], or anything of another rank, which stays as it is.
+      key: Typed random key.
+    """
+    if images.ndim != 4:
+        return images
+    mirrored = jax.random.bernoulli(key, 0.5, (len(images), 1, 1, 1))
+    return jnp.where(mirrored, images[:, :, ::-1], images)
+
+
+def augmented(images: jax.Array, recipe: Recipe, shift_key: jax.Array, flip_key: jax.Array):
+    """Return training images [B, ...] shifted and mirrored as a recipe says (static)."""
+    moved = shifted(images, recipe.shift, shift_key)
+    return flipped(moved, flip_key) if recipe.flip else moved
+
+
 def class_logits(logits: jax.Array) -> jax.Array:
     """Return logits [N, classes]; a single one stands against zero."""
     if logits.shape[-1] > 1:
@@ -214,7 +233,7 @@ def train(
       statistics: Pytree of batch statistics.
       recipe: The recipe (static).
       images: All images and their split.
-      key: Typed random key of batches, shifts and dropout.
+      key: Typed random key of batches, dropout, shifts and flips.
       thresholds: float32 [S - 1]; a child below is stopped at that check.
       active: Whether to train at all; an inactive child takes no step.
       evaluation_batch: Held-out images at a time (static).
@@ -224,14 +243,19 @@ def train(
     """
     images = jax.tree.map(jnp.asarray, images)
     count = images.train.shape[0]
-    order_key, dropout_key, shift_key = jax.random.split(key, 3)
+    order_key, dropout_key, shift_key, flip_key = jax.random.split(key, 4)
     order = batches(recipe, count, order_key)
     ends = jnp.asarray(check_steps(recipe, count))
     update = optimizer(recipe, count)
 
     def step(index: jax.Array, state: _State) -> _State:
         chosen = images.train[order[index]]
-        inputs = shifted(images.images[chosen], recipe.shift, jax.random.fold_in(shift_key, index))
+        inputs = augmented(
+            images.images[chosen],
+            recipe,
+            jax.random.fold_in(shift_key, index),
+            jax.random.fold_in(flip_key, index),
+        )
 
         def objective(trainable: Any) -> tuple[jax.Array, Any]:
             logits, statistics = apply(
@@ -290,7 +314,8 @@ def train_child(
       method: How convolutions are computed (static).
       images: All images; their split is fold 0.
       child: Arrays of the variant.
-      seed: uint32; decides the fold, initial weights, batches, shifts and dropout; nothing else.
+      seed: uint32; decides the fold, initial weights, batches, dropout, shifts and flips; nothing
+        else.
       thresholds: float32 [S - 1].
       active: Whether to train at all.
     """

@@ -168,7 +168,26 @@ def _accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
         lines.append(f"{what}: {' -> '.join(scores)}{_difference(accuracy)}")
     if accuracy.get("guard"):
         lines.append(f"guard: {accuracy['guard']}")
-    return lines
+    return [*lines, *_data_lines(accuracy.get("data") or {})]
+
+
+def _data_lines(data: Mapping[str, Any]) -> list[str]:
+    """Return what was trained and tested on: sizes and balance, then what is to be known of it."""
+    if not data:
+        return []
+    sizes = ", ".join(
+        f"{data[f'{split}_images']} {split}" for split in ("training", "validation", "test")
+    )
+    largest, smallest = (
+        f"{side['images']} ({side['label'] if side['name'] is None else repr(side['name'])})"
+        for side in (data["largest_class"], data["smallest_class"])
+    )
+    line = (
+        f"data: {data['name']}, {sizes} examples of {data['classes']} classes; training examples "
+        f"of a class from {smallest} to {largest}; the largest class is "
+        f"{100 * data['largest_class_share']:.1f} % of the test"
+    )
+    return [line, *(f"note on the data: {note}" for note in data["notes"])]
 
 
 def _score(side: Mapping[str, Any], kind: str | None) -> str:

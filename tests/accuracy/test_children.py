@@ -182,6 +182,11 @@ def test_what_does_not_fit_is_refused(tiny, data, measured):
     assert measured.kind == "measured" and measured.evaluate([], []) == []
 
 
+def test_digits_are_not_mirrored(tiny, data):
+    with pytest.raises(ValueError, match="recipe.flip is True; mirrored images of 'digits' mean"):
+        children.make(tiny, data, recipe=training.Recipe(flip=True))
+
+
 def test_executions_are_checked():
     with pytest.raises(ValueError, match="together is 'pmap'; allowed: map, vmap"):
         execution.Execution(together="pmap")

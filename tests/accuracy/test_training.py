@@ -115,6 +115,51 @@ def test_shift_repeats_the_edge_and_leaves_features_alone():
     assert training.shifted(ramp, 0.0, jax.random.key(0)) is ramp
 
 
+def test_flipped_images_are_mirrored_left_for_right_or_as_they_were():
+    images = np.random.default_rng(0).normal(size=(400, 3, 4, 2)).astype(np.float32)
+    found = np.asarray(training.flipped(jnp.asarray(images), jax.random.key(0)))
+    mirrored = (found == images[:, :, ::-1]).all(axis=(1, 2, 3))
+    kept = (found == images).all(axis=(1, 2, 3))
+    assert (mirrored ^ kept).all()
+    # 400 fair coins: 200 give or take five deviations of 10.
+    assert 150 < mirrored.sum() < 250
+    again = training.flipped(jnp.asarray(images), jax.random.key(0))
+    np.testing.assert_array_equal(found, again)
+    features = jnp.ones((4, 7))
+    assert training.flipped(features, jax.random.key(0)) is features
+
+
+def test_flips_are_for_training_images_alone_and_seeded():
+    # Picture n is n + 1 in one column, by its label; mirrored, it is in the other one.
+    labels = (np.arange(80) % 2).astype(np.int32)
+    pictures = np.zeros((80, 2, 2, 1), np.float32)
+    pictures[np.arange(80), :, labels] = np.arange(1, 81)[:, None, None]
+    images = training.joined((pictures[:60], labels[:60]), (pictures[60:], labels[60:]))
+    recipe = training.Recipe(
+        epochs=1, batch_size=20, learning_rate=0.1, shift=0.0, flip=True, checks=(), margins=()
+    )
+
+    def apply(trainable, statistics, batch, training_mode, key):
+        sides = batch[:, 0, :, 0]
+        return sides * trainable, (batch if training_mode else statistics)
+
+    @jax.jit
+    def last_batch(seed):
+        key, bars = jax.random.key(seed), np.zeros(0, np.float32)
+        start = (jnp.ones(2), jnp.zeros((20, 2, 2, 1)))
+        outcome, _, seen = training.train(apply, *start, recipe, images, key, bars, True, 20)
+        return outcome.accuracy, seen[:, 0, :, 0]
+
+    (accuracy, first), (_, again), (_, other) = (last_batch(seed) for seed in (0, 0, 1))
+    numbers = np.asarray(first).max(axis=1).astype(int) - 1
+    mirrored = np.asarray(first).argmax(axis=1) != labels[numbers]
+    assert (numbers < 60).all() and 0 < mirrored.sum() < 20
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    # Held-out pictures are told by their side, so not one of them was mirrored.
+    assert accuracy == 1.0
+
+
 def test_smoothed_loss_is_least_at_the_smoothed_label():
     logits, label = jnp.log(jnp.asarray([[0.925, 0.025, 0.025, 0.025]])), jnp.asarray([0])
     entropy = -(0.925 * np.log(0.925) + 0.075 * np.log(0.025))

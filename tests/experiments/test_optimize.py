@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from tests.experiments.programs import ROOT, SPEC, launch
+from tests.accuracy.data import examples
+from tests.experiments.programs import QUICK, ROOT, SPEC, launch
 
 
 def optimize(tmp_path, **flags):
@@ -108,6 +109,23 @@ def test_journey_without_data_says_that_accuracy_was_not_measured(tmp_path):
     assert report["before"]["settings"]["dtype"] == "bf16"
 
 
+@pytest.mark.slow
+def test_a_folder_of_images_takes_the_journey(tmp_path):
+    folder = examples.pictures(tmp_path / "pets", {"ant": 40, "bee": 20}, size=(11, 9))
+    config = QUICK | {"recipe.flip": "true", "search.algorithm": "random"}
+    done = optimize(tmp_path, dataset=folder, measure="never", config=config)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    data = json.loads((tmp_path / "w" / "report.json").read_text())["accuracy"]["data"]
+    # 60 images: a fifth for the test, a fifth for validation.
+    assert [data[f"{part}_images"] for part in ("training", "validation", "test")] == [36, 12, 12]
+    assert data["largest_class"] == {"label": 0, "name": "ant", "images": 24}
+    assert data["smallest_class"] == {"label": 1, "name": "bee", "images": 12}
+    told = (tmp_path / "w" / "summary.txt").read_text()
+    assert "class from 12 ('bee') to 24 ('ant')" in told
+    assert "the network tells 10 classes apart, the data have 2" in told
+
+
 def changed(**layers):
     found = json.loads(json.dumps(SPEC))
     for name, attributes in layers.items():
@@ -129,6 +147,7 @@ BAD = {
         {},
         "classes",
     ),
+    "folder": (SPEC, {"dataset": "configs/specs"}, "configs/specs: too little data"),
     "missing file": (SPEC, {"dataset": "nowhere.npz"}, "nowhere.npz"),
     "unknown type": (changed(pool={"type": "Mystery"}), {"strict": "true"}, "'Mystery'"),
     "config": (SPEC, {"config.search.algorithm": "magic"}, "latent, additive"),

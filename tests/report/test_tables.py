@@ -143,6 +143,26 @@ def test_headline_of_a_measured_report():
     ]
 
 
+def test_headline_tells_sizes_and_balance_of_the_data():
+    data = {
+        "name": "pets",
+        "training_images": 60,
+        "validation_images": 20,
+        "test_images": 20,
+        "classes": 3,
+        "largest_class": {"label": 0, "name": "ant", "images": 36},
+        "smallest_class": {"label": 2, "name": None, "images": 6},
+        "largest_class_share": 0.6,
+        "notes": ["2 of 20 test images are training images too"],
+    }
+    report = REPORT | {"accuracy": REPORT["accuracy"] | {"data": data}}
+    assert tables.headline(report)[3:5] == [
+        "data: pets, 60 training, 20 validation, 20 test examples of 3 classes; training examples "
+        "of a class from 6 (2) to 36 ('ant'); the largest class is 60.0 % of the test",
+        "note on the data: 2 of 20 test images are training images too",
+    ]
+
+
 @pytest.mark.parametrize(
     ("verdict", "first"),
     [

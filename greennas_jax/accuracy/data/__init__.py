@@ -1,0 +1,1 @@
+"""Data sets by source: what each reads becomes one record with three disjoint splits."""
