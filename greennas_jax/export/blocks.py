@@ -12,7 +12,7 @@ from flax import nnx
 
 
 def local_response(x: jax.Array) -> jax.Array:
-    """Divide by the local energy across channels (Krizhevsky et al. 2012, section 3.3)."""
+    """Divide by the energy of five channels (Krizhevsky et al. 2012, section 3.3)."""
     window = (1,) * (x.ndim - 1) + (5,)
     strides = (1,) * x.ndim
     energy = jax.lax.reduce_window(x * x, 0.0, jax.lax.add, window, strides, "SAME")
@@ -169,7 +169,7 @@ class RotaryAttention(Attention):
 
 
 class RelativeAttention(Attention):
-    """Attention with a bias for each head and bucket of distances (Raffel et al. 2020)."""
+    """Attention with a bias for each bucket of distances (Raffel et al. 2020)."""
 
     def __init__(
         self,

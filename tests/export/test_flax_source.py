@@ -105,7 +105,7 @@ def test_odd_names_become_identifiers_of_their_own(folder):
     layers["a_b_norm"] = _conv(parent)
     layers["sum"] = {"type": "Elementwise", "parents": ["a_b_norm", "a/b", "é"]}
     layers["fc"] = {"type": "InnerProduct", "parents": ["sum"], "num_outputs": 3}
-    network = _network(layers, name='3 """odd""" \\ nets\n')
+    network = _network(layers, name='3 """odd""" \\ nets')
     path, stored = folder / "odd.py", folder / "odd.safetensors"
     text = flax_source.write(network)
     path.write_text(text)
