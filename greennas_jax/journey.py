@@ -337,8 +337,7 @@ def publish(
         files.write_text(folder / "pareto" / f"{number:03d}.json", text)
     _draw(request, found, report, changes, folder)
     text = [*tables.headline(report), "", tables.totals_table(report["before"], report["after"])]
-    text += ["", tables.comparison_table(changes)]
-    text += [f"note: {line}" for line in delivery.write(solution.network, folder)]
+    text += ["", tables.comparison_table(changes), *delivery.write(solution.network, folder)]
     files.write_text(folder / "summary.txt", "\n".join(text) + "\n")
     files.write_text(folder / "optimized.json", paleo_json.write(solution.network))
     files.write_json(folder / "report.json", report)

@@ -29,7 +29,7 @@ def write(network: Network, folder: pathlib.Path) -> list[str]:
     try:
         files.write_text(folder / SOURCE, flax_source.write(network))
     except SpecError as error:
-        notes.append(f"no {SOURCE}: {error}")
+        notes.append(f"note: no {SOURCE}: {error}")
     trained = folder / TRAINED
     if trained.exists():
         files.write_bytes(folder / WEIGHTS, trained.read_bytes())
