@@ -1,6 +1,8 @@
-r"""Convert a network from Caffe's prototxt or from ONNX into Paleo's JSON.
+r"""Convert a network: Caffe's prototxt, ONNX or Paleo's JSON into Paleo's JSON, Flax or ONNX.
 
 python experiments/convert.py --input=deploy.prototxt --output=/tmp/net.json --batch_size=16
+python experiments/convert.py --input=net.json --output=net_flax.py
+python experiments/convert.py --input=net.json --weights=net.safetensors --output=net.onnx
 """
 
 import os
@@ -15,8 +17,17 @@ from greennas_jax.report import files
 from greennas_jax.spec import paleo_json
 from greennas_jax.spec.network import Network, SpecError
 
-_INPUT = flags.DEFINE_string("input", None, "A .prototxt or .onnx file.", required=True)
-_OUTPUT = flags.DEFINE_string("output", None, "The file in Paleo's JSON to write.", required=True)
+_INPUT = flags.DEFINE_string("input", None, "A .prototxt, .onnx or .json file.", required=True)
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "The file to write: NAME.py (Flax), NAME.onnx, else Paleo's JSON.",
+    required=True,
+)
+_WEIGHTS = flags.DEFINE_string(
+    "weights", None, "A safetensors file with the weights of an ONNX output; else they are drawn."
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of drawn weights.", lower_bound=0)
 _FORMAT = flags.DEFINE_enum(
     "format", None, formats.FORMATS, "The input's format; by default what its name tells."
 )
@@ -52,22 +63,68 @@ def _summary(network: Network) -> str:
     return f"{_OUTPUT.value}: {len(network.layers)} layers, {parameters} parameters"
 
 
+def _load(asked: Asked) -> tuple[Network, tuple[str, ...]]:
+    """Return the network and remarks; Paleo's JSON is told by its name."""
+    if _FORMAT.value is None and _INPUT.value.endswith(".json"):
+        if asked != Asked(None, None):
+            raise SpecError(
+                f"{_INPUT.value}: Paleo's JSON states its input; --batch_size and --input_shape "
+                "are for other formats"
+            )
+        return paleo_json.load(_INPUT.value), ()
+    network, notes = formats.load(_INPUT.value, _FORMAT.value, asked)
+    return network, tuple(notes)
+
+
+def _write_onnx(network: Network) -> str:
+    """Write the network as ONNX and return where its weights come from."""
+    import jax
+
+    from greennas_jax.build import flax_network
+    from greennas_jax.export import onnx_graph, weights
+
+    module = flax_network.build(network, jax.random.key(_SEED.value))
+    statistics = flax_network.initial_statistics(module)
+    source = f"not trained: weights are drawn from seed {_SEED.value}"
+    if _WEIGHTS.value is not None:
+        module, statistics = weights.load(_WEIGHTS.value, module, statistics)
+        source = f"weights of {_WEIGHTS.value}"
+    files.write_bytes(_OUTPUT.value, onnx_graph.write(module, statistics, network.name))
+    return source
+
+
+def _write(network: Network) -> list[str]:
+    """Write the output and return remarks on it."""
+    suffix = os.path.splitext(_OUTPUT.value)[1]
+    if _WEIGHTS.value is not None and suffix != ".onnx":
+        raise SpecError(f"--weights are for an .onnx output; {_OUTPUT.value} holds none")
+    if suffix == ".onnx":
+        return [_write_onnx(network)]
+    if suffix == ".py":
+        from greennas_jax.export import flax_source
+
+        files.write_text(_OUTPUT.value, flax_source.write(network))
+        return ["not trained: create(key) draws weights, load(path) reads a safetensors file"]
+    text = paleo_json.write(network)
+    paleo_json.read(text, origin=_INPUT.value)
+    files.write_text(_OUTPUT.value, text)
+    return []
+
+
 def main() -> None:
     """Convert the file that the flags name."""
     if os.path.exists(_OUTPUT.value) and os.path.samefile(_INPUT.value, _OUTPUT.value):
         raise SpecError(f"{_OUTPUT.value}: both --input and --output; two files are needed")
     asked = Asked(_BATCH_SIZE.value, _image())
-    network, notes = formats.load(_INPUT.value, _FORMAT.value, asked)
+    network, notes = _load(asked)
     unknown = [
         f"type '{kind}' is not known and costs one read and one write: {_some(names)}"
         for kind, names in paleo_json.unknown_types(network).items()
     ]
     if _STRICT.value and unknown:
         raise SpecError(f"{_INPUT.value}: {unknown[0]}; refused as --strict asks")
-    text = paleo_json.write(network)
-    paleo_json.read(text, origin=_INPUT.value)
     summary = _summary(network)
-    files.write_text(_OUTPUT.value, text)
+    notes = (*notes, *_write(network))
     print("\n".join([summary, *(f"note: {note}" for note in (*notes, *unknown))]))
 
 

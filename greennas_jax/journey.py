@@ -17,6 +17,7 @@ from greennas_jax.accuracy.datasets import DataSet
 from greennas_jax.accuracy.oracle import Oracle
 from greennas_jax.costs import profile as cost_profile
 from greennas_jax.costs.devices import Device
+from greennas_jax.export import delivery, weights
 from greennas_jax.measure import machine, meters, networks
 from greennas_jax.measure.execution import Wanted
 from greennas_jax.measure.spending import Account
@@ -228,6 +229,7 @@ def judge(
         before=before,
     )
     files.write_json(known, {"accuracies": tested.before.accuracies})
+    weights.save(folder / delivery.TRAINED, tested.trained.module, tested.trained.statistics)
     verdict = results.accuracy_measured(tested, config, scene.data)
     files.write_json(stored, verdict)
     return verdict
@@ -350,7 +352,7 @@ def publish(
         files.write_text(folder / "pareto" / f"{number:03d}.json", text)
     _draw(request, found, report, changes, folder)
     text = [*tables.headline(report), "", tables.totals_table(report["before"], report["after"])]
-    text += ["", tables.comparison_table(changes)]
+    text += ["", tables.comparison_table(changes), *delivery.write(solution.network, folder)]
     files.write_text(folder / "summary.txt", "\n".join(text) + "\n")
     files.write_text(folder / "optimized.json", paleo_json.write(solution.network))
     files.write_json(folder / "report.json", report)

@@ -7,7 +7,7 @@ overestimates it; seeds that the search never saw, and images that it never saw,
 import concurrent.futures
 import dataclasses
 import math
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -67,6 +67,13 @@ class Sample:
         return self.std / math.sqrt(len(self.accuracies))
 
 
+class Trained(NamedTuple):
+    """A trained network: its module and its batch statistics."""
+
+    module: flax_network.FlaxNetwork
+    statistics: flax_network.Statistics
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FinalTest:
     """What the final test found.
@@ -78,6 +85,7 @@ class FinalTest:
       verdict: Whether the drop is shown to be allowed, shown not to be, or neither.
       seeds: The seeds.
       images: Images of the test split.
+      trained: The found network as the first seed's training left it.
     """
 
     before: Sample
@@ -86,6 +94,7 @@ class FinalTest:
     verdict: Verdict
     seeds: tuple[int, ...]
     images: int
+    trained: Trained = dataclasses.field(compare=False, repr=False)
 
     @property
     def difference(self) -> float:
@@ -167,14 +176,16 @@ def compare(
     many = (seeds[order], active[order])
 
     def prepared(network: Network) -> Any:
-        train_one = _training(network, recipe, run)
+        train_one = _training(network, recipe, run, kept=network is found)
         return execution.spread(train_one, run, over).lower(images, many).compile()
 
     wanted = (found,) if before is not None else (found, given)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         programs = list(pool.map(prepared, wanted))
-    samples = [_sample(program(images, many), order, len(config.seeds)) for program in programs]
-    after, before = samples[0], before or samples[1]
+    outcome, *trained = programs[0](images, many)
+    after = _sample(outcome, order, len(config.seeds))
+    if before is None:
+        before = _sample(programs[1](images, many)[0], order, len(config.seeds))
     difference = after.mean - before.mean
     error = math.hypot(before.standard_error, after.standard_error)
     return FinalTest(
@@ -184,6 +195,7 @@ def compare(
         verdict=judge(difference, error, max_drop, config.z),
         seeds=tuple(config.seeds),
         images=len(data.test_labels),
+        trained=Trained(*jax.tree.map(lambda leaf: leaf[int(np.argsort(order)[0])], trained)),
     )
 
 
@@ -192,8 +204,13 @@ def _sample(outcome: training.Outcome, order: np.ndarray, count: int) -> Sample:
     return Sample(accuracies=tuple(float(value) for value in accuracies))
 
 
-def _training(network: Network, recipe: training.Recipe, run: execution.Execution) -> Any:
-    """Return (images, (seed, active)) -> outcome for a network at its true shapes."""
+def _training(
+    network: Network, recipe: training.Recipe, run: execution.Execution, *, kept: bool
+) -> Any:
+    """Return (images, (seed, active)) -> (outcome, module, statistics) at true shapes.
+
+    The last two are left out unless they are to be kept.
+    """
     only_end = dataclasses.replace(recipe, checks=(), margins=())
 
     def apply(module, statistics, batch, training, key):
@@ -204,7 +221,7 @@ def _training(network: Network, recipe: training.Recipe, run: execution.Executio
         key = jax.random.fold_in(jax.random.key(seed), STREAM)
         build_key, train_key = jax.random.split(key)
         module = flax_network.build(network, build_key, convolution=run.method)
-        outcome, _, _ = training.train(
+        result = training.train(
             apply,
             module,
             flax_network.initial_statistics(module),
@@ -215,6 +232,6 @@ def _training(network: Network, recipe: training.Recipe, run: execution.Executio
             active,
             training.EVALUATION_BATCH[run.method],
         )
-        return outcome
+        return result if kept else result[:1]
 
     return train_one

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from greennas_jax.accuracy import datasets, execution, final_test, training
+from greennas_jax.build import flax_network
 from greennas_jax.spec import paleo_json
 from greennas_jax.spec.network import SpecError
 from tests.accuracy import test_children
@@ -68,6 +69,12 @@ def test_a_crippled_network_fails(found):
     assert found.difference == pytest.approx(after.mean() - before.mean())
     variances = [np.sum((part - part.mean()) ** 2) / 2 / 3 for part in (before, after)]
     assert found.standard_error == pytest.approx(np.sqrt(sum(variances)))
+
+
+def test_the_first_seed_leaves_its_network(found, data):
+    logits, _ = flax_network.apply(*found.trained, data.test_images)
+    right = np.asarray(logits).argmax(-1) == data.test_labels
+    assert right.sum() == round(found.after.accuracies[0] * 360)
 
 
 def test_a_network_against_itself_differs_by_nothing(tiny, data, found):

@@ -1,9 +1,12 @@
 import json
 
+import numpy as np
 import pytest
 
+from greennas_jax.export import weights
 from greennas_jax.spec import paleo_json, shapes
-from tests.experiments.programs import assert_refused, run
+from tests.experiments.programs import SPEC, assert_refused, run
+from tests.export import cases
 
 NET = """name: "small"
 layer { name: "data" type: "Input" top: "data"
@@ -91,6 +94,29 @@ def test_bad_files_leave_what_was_there(net, tmp_path):
     assert_refused(run("convert", f"--input={net}", f"--output={net}"), str(net), "two files")
     assert out.read_text() == "before"
     assert net.read_text() == NET
+
+
+def test_a_network_becomes_code_and_onnx(tmp_path):
+    spec, stored = tmp_path / "net.json", tmp_path / "w.safetensors"
+    spec.write_text(json.dumps(SPEC))
+    code, model = tmp_path / "net.py", tmp_path / "net.onnx"
+    result = run("convert", f"--input={spec}", f"--output={code}")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "class Tiny(nnx.Module)" in code.read_text()
+    result = run("convert", f"--input={spec}", f"--output={code}", f"--weights={stored}")
+    assert_refused(result, "--weights", "net.py")
+    pytest.importorskip("onnx", reason="the extra 'onnx' is not installed")
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    module, statistics = cases.built(paleo_json.load(spec), seed=4)
+    weights.save(stored, module, statistics)
+    result = run("convert", f"--input={spec}", f"--output={model}", f"--weights={stored}")
+    assert (result.returncode, result.stderr) == (0, "")
+    images = cases.inputs(module)
+    session = runtime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    expected = cases.logits(module, statistics, images)
+    np.testing.assert_allclose(session.run(None, {"images": images})[0], expected, atol=1e-4)
+    result = run("convert", f"--input={spec}", f"--output={model}", "--seed=3")
+    assert "not trained: weights are drawn from seed 3" in result.stdout
 
 
 def test_help():

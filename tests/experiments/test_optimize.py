@@ -5,8 +5,10 @@ import sys
 import numpy as np
 import pytest
 
+from greennas_jax.accuracy import datasets
 from tests.accuracy.data import examples
 from tests.experiments.programs import QUICK, ROOT, SPEC, launch
+from tests.export import cases
 
 
 def optimize(tmp_path, **flags):
@@ -24,6 +26,8 @@ def test_journey_writes_everything_and_resumes_to_the_same(tmp_path):
     folder = tmp_path / "w"
     assert {
         "optimized.json",
+        "optimized_flax.py",
+        "optimized.safetensors",
         "report.json",
         "summary.txt",
         "history.csv",
@@ -52,16 +56,26 @@ def test_journey_writes_everything_and_resumes_to_the_same(tmp_path):
     rows = (folder / "history.csv").read_text().splitlines()
     assert len([row for row in rows if ",search," in row]) == 4
 
+    # The code with its weights reaches on the test split what the first fresh seed reached.
+    made = cases.imported(folder / "optimized_flax.py")
+    network = made.load(str(folder / "optimized.safetensors"))
+    data = datasets.load("digits", (8, 8, 1), 10)
+    right = np.argmax(network(data.test_images), axis=-1) == data.test_labels
+    reached = report["accuracy"]["after"]["accuracies"][0]
+    assert right.sum() == round(reached * len(data.test_labels))
+
     # A run cut off after its last training, and one from nothing, end like the first.
-    (folder / "optimized.json").unlink()
+    for name in ("optimized.json", "optimized_flax.py", "optimized.safetensors"):
+        (folder / name).unlink()
     trials = folder / "checkpoints" / "trials.jsonl"
     before = trials.read_text()
     again = optimize(tmp_path)
     fresh = optimize(tmp_path, workdir="fresh", assumed_watts=65)
     assert again.returncode == fresh.returncode == 0
     assert trials.read_text() == before
-    for name in ("optimized.json", "history.csv", "exact_front.csv"):
-        texts = {(tmp_path / w / name).read_text() for w in ("w", "fresh")}
+    code = ("optimized_flax.py", "optimized.safetensors")
+    for name in ("optimized.json", "history.csv", "exact_front.csv", *code):
+        texts = {(tmp_path / w / name).read_bytes() for w in ("w", "fresh")}
         assert len(texts) == 1
     assert (folder / "history.csv").read_text().splitlines() == rows
 
@@ -105,6 +119,8 @@ def test_journey_without_data_says_that_accuracy_was_not_measured(tmp_path):
     report = json.loads((tmp_path / "w" / "report.json").read_text())
     assert report["accuracy"]["kind"] == "proxy"
     assert report["accuracy"]["tolerance"] == 0.15
+    assert "optimized_flax.py" in files_of(tmp_path / "w")
+    assert "optimized.safetensors" not in files_of(tmp_path / "w")
     assert report["accuracy"]["after"]["mean"] >= 0.85
     assert report["before"]["settings"]["dtype"] == "bf16"
 

@@ -1,0 +1,1 @@
+"""Networks as code and files that others run: Flax source, safetensors, ONNX."""
