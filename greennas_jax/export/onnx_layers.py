@@ -56,7 +56,7 @@ def _weight(writing: Writing, name: str) -> str:
 
 
 def _number(writing: Writing, value: float) -> str:
-    return _constant(writing, f"number_{value!r}", np.float32(value))
+    return _constant(writing, f"number_{value!r}", np.array(value, np.float32))
 
 
 def _shape(writing: Writing, sizes: tuple[int, ...]) -> str:
