@@ -8,10 +8,10 @@ import dataclasses
 import json
 import math
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from greennas_jax import checkpoints, configuration, pipeline, results
+from greennas_jax import checkpoints, configuration, pipeline, publishing, results
 from greennas_jax.accuracy import children, datasets, final_test, proxies
 from greennas_jax.accuracy.datasets import DataSet
 from greennas_jax.accuracy.oracle import Oracle
@@ -23,9 +23,7 @@ from greennas_jax.measure.execution import Wanted
 from greennas_jax.measure.spending import Account
 from greennas_jax.nao.embedding import Embedding
 from greennas_jax.pipeline import PipelineConfig, Prepared, Solution
-from greennas_jax.report import comparison, evidence, files, plots, tables
-from greennas_jax.search import archive as archives
-from greennas_jax.search import loop
+from greennas_jax.report import comparison, evidence, files
 from greennas_jax.search.archive import Archive
 from greennas_jax.search.problem import FRESH_SEEDS, Problem
 from greennas_jax.spec import paleo_json
@@ -326,90 +324,13 @@ def travel(
         pareto=[figures for _, figures in results.pareto(found.problem, found.solution.archive)],
         config=configuration.plain(request.config),
     )
-    publish(request, scene, found, report, front, folder)
+    publishing.publish(
+        request.network,
+        found.problem,
+        found.solution,
+        request.config.objective,
+        report,
+        front,
+        folder,
+    )
     return report
-
-
-def publish(
-    request: Request,
-    scene: Scene,
-    found: Search,
-    report: Mapping[str, Any],
-    front: list[dict[str, Any]],
-    folder: pathlib.Path,
-) -> None:
-    """Write every file of a finished run; `optimized.json` and `report.json` come last."""
-    problem, solution = found.problem, found.solution
-    changes = comparison.compare(
-        request.network, solution.network, report["before"], report["after"]
-    )
-    rows = results.history(solution.archive)
-    files.write_text(folder / "history.csv", evidence.history_csv(rows))
-    files.write_text(folder / "exact_front.csv", evidence.history_csv(front))
-    (folder / "pareto").mkdir(exist_ok=True)
-    for number, (tokens, _) in enumerate(results.pareto(problem, solution.archive)):
-        text = paleo_json.write(scene.prepared.space.decode(tokens))
-        files.write_text(folder / "pareto" / f"{number:03d}.json", text)
-    _draw(request, found, report, changes, folder)
-    text = [*tables.headline(report), "", tables.totals_table(report["before"], report["after"])]
-    text += ["", tables.comparison_table(changes), *delivery.write(solution.network, folder)]
-    files.write_text(folder / "summary.txt", "\n".join(text) + "\n")
-    files.write_text(folder / "optimized.json", paleo_json.write(solution.network))
-    files.write_json(folder / "report.json", report)
-
-
-def _draw(request: Request, found: Search, report, changes, folder: pathlib.Path) -> None:
-    """Draw the Pareto picture, the energy per layer and the progress of the search."""
-    problem, archive = found.problem, found.solution.archive
-    unit = unit_of(request.config.objective)
-    measured = not problem.deterministic
-    share = 100.0 if measured else 1.0
-    label = "validation accuracy [%]" if measured else "proxy score [1]"
-    points = [
-        plots.Point(query.cost * unit.factor, query.accuracy * share, query.stopped)
-        for query in archive.queries
-        if query.kind != "baseline"
-    ]
-    summary = archives.summarise(
-        archive if problem.deterministic else loop.confirmed(archive), problem.noise
-    )
-    means = [
-        plots.Point(float(cost) * unit.factor, float(mean) * share)
-        for cost, mean in zip(summary.cost, summary.mean, strict=True)
-    ]
-    keys = [archives.key_of(row) for row in summary.tokens]
-    chosen = means[keys.index(archives.key_of(found.solution.tokens))]
-    bound = report["bounds"][unit.bound] * unit.factor
-    guard = problem.threshold * share
-    plots.pareto(
-        folder / "pareto.png",
-        points,
-        means[0],
-        chosen,
-        bound,
-        guard,
-        cost_label=unit.label,
-        accuracy_label=label,
-    )
-    plots.search_progress(
-        folder / "progress.png", points, means[0], guard, bound, cost_label=unit.label
-    )
-    plots.layer_energy(folder / "layer_energy.png", changes)
-
-
-class Unit(NamedTuple):
-    """How a cost term is shown: factor, axis label, and its key in the report's bounds."""
-
-    factor: float
-    label: str
-    bound: str
-
-
-def unit_of(objective: str) -> Unit:
-    """Return how a cost term is shown in pictures."""
-    return {
-        "energy": Unit(1e3, "predicted energy per batch [mJ]", "energy_j"),
-        "time": Unit(1.0, "predicted time per batch [ms]", "time_ms"),
-        "memory": Unit(1e-6, "weights and activations [MB]", "memory_bytes"),
-        "parameters": Unit(1.0, "parameters", "parameters"),
-    }[objective]
