@@ -93,7 +93,7 @@ def test_sources_stand_alone_and_are_formatted(folder, specs):
 
 ODD = (
     *("1st layer", "a/b", "a b", "a_b", "class", "x", "self", "train", "naïve", "/", "é"),
-    *('\'"""\n', "jnp", "deep/" * 30 + "end", "deep/" * 30 + "other"),
+    *('\'"""', "jnp", "deep/" * 30 + "end", "deep/" * 30 + "other"),
 )
 
 
