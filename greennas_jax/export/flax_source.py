@@ -20,7 +20,7 @@ _LONGEST_CLASS = 40
 def write(network: Network) -> str:
     """Return the source of a network.
 
-    Its `create(key)` draws weights of about the same variances as `build` does, not the same weights.
+    Its `create(key)` draws weights of about the variances that `build` gives, not the same weights.
 
     Args:
       network: A network with one input.
