@@ -177,7 +177,6 @@ def pose(
       remember: (evaluate, tokens [n, T], seeds) -> trials, calling `evaluate` on what it does not
         know already; by default it is called on all.
       remember_given: The same for the given network's own trainings.
-      remember_given: The same for the given network's own trainings.
 
     Returns:
       The problem, and an archive that holds the baseline.

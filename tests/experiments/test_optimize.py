@@ -1,13 +1,14 @@
+import dataclasses
 import json
+import pathlib
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from greennas_jax.accuracy import datasets
 from tests.accuracy.data import examples
-from tests.experiments.programs import QUICK, ROOT, SPEC, launch
+from tests.experiments.programs import QUICK, SPEC, launch, run
 from tests.export import cases
 
 
@@ -19,11 +20,47 @@ def files_of(folder):
     return {p.name for p in folder.iterdir()}
 
 
-def test_journey_writes_everything_and_resumes_to_the_same(tmp_path):
-    first = optimize(tmp_path)
+CODE = ("optimized_flax.py", "optimized.safetensors")
+SAME = ("optimized.json", "history.csv", "exact_front.csv", *CODE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Journey:
+    """A run, then the same again after its end was cut off, and the same from nothing."""
+
+    runs: dict[str, subprocess.CompletedProcess]
+    folders: dict[str, pathlib.Path]
+    written: dict[str, bytes]
+    trials: list[str]
+
+    @property
+    def folder(self):
+        return self.folders["first"]
+
+    def report(self, name="first"):
+        return json.loads((self.folders[name] / "report.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def journey(tmp_path_factory):
+    place = tmp_path_factory.mktemp("journey")
+    folder, other = place / "w", place / "fresh"
+    trials = folder / "checkpoints" / "trials.jsonl"
+    first = optimize(place)
     assert first.returncode == 0, first.stderr
-    assert first.stderr == ""
-    folder = tmp_path / "w"
+    written = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    known = [trials.read_text()]
+    for name in ("optimized.json", *CODE):
+        (folder / name).unlink()
+    again = optimize(place)
+    known.append(trials.read_text())
+    fresh = optimize(place, workdir="fresh", assumed_watts=65, measure="never")
+    runs = {"first": first, "again": again, "fresh": fresh}
+    return Journey(runs, {"first": folder, "again": folder, "fresh": other}, written, known)
+
+
+def test_journey_writes_everything(journey):
+    assert journey.runs["first"].stderr == ""
     assert {
         "optimized.json",
         "optimized_flax.py",
@@ -38,8 +75,13 @@ def test_journey_writes_everything_and_resumes_to_the_same(tmp_path):
         "layer_energy.png",
         "config.json",
         "checkpoints",
-    } == files_of(folder)
-    report = json.loads((folder / "report.json").read_text())
+    } == files_of(journey.folder)
+    rows = (journey.folder / "history.csv").read_text().splitlines()
+    assert len([row for row in rows if ",search," in row]) == 4
+
+
+def test_report_holds_together(journey):
+    report = journey.report()
     assert report["schema"] == "greennas.report/1"
     assert report["accuracy"]["kind"] == "measured"
     assert report["accuracy"]["verdict"] in ("holds", "fails", "undecided")
@@ -53,34 +95,28 @@ def test_journey_writes_everything_and_resumes_to_the_same(tmp_path):
     np.testing.assert_allclose(report["change"]["energy_j"], energies[1] / energies[0] - 1)
     np.testing.assert_allclose(report["search"]["recosted_gain"], 1 - energies[1] / energies[0])
     assert report["bounds"]["energy_j"] <= energies[1]
-    rows = (folder / "history.csv").read_text().splitlines()
-    assert len([row for row in rows if ",search," in row]) == 4
 
-    # The code with its weights reaches on the test split what the first fresh seed reached.
-    made = cases.imported(folder / "optimized_flax.py")
-    network = made.load(str(folder / "optimized.safetensors"))
+
+def test_code_out_reaches_what_the_first_fresh_seed_reached(journey):
+    made = cases.imported(journey.folder / "optimized_flax.py")
+    network = made.load(str(journey.folder / "optimized.safetensors"))
     data = datasets.load("digits", (8, 8, 1), 10)
     right = np.argmax(network(data.test_images), axis=-1) == data.test_labels
-    reached = report["accuracy"]["after"]["accuracies"][0]
+    reached = journey.report()["accuracy"]["after"]["accuracies"][0]
     assert right.sum() == round(reached * len(data.test_labels))
 
-    # A run cut off after its last training, and one from nothing, end like the first.
-    for name in ("optimized.json", "optimized_flax.py", "optimized.safetensors"):
-        (folder / name).unlink()
-    trials = folder / "checkpoints" / "trials.jsonl"
-    before = trials.read_text()
-    again = optimize(tmp_path)
-    fresh = optimize(tmp_path, workdir="fresh", assumed_watts=65)
-    assert again.returncode == fresh.returncode == 0
-    assert trials.read_text() == before
-    code = ("optimized_flax.py", "optimized.safetensors")
-    for name in ("optimized.json", "history.csv", "exact_front.csv", *code):
-        texts = {(tmp_path / w / name).read_bytes() for w in ("w", "fresh")}
-        assert len(texts) == 1
-    assert (folder / "history.csv").read_text().splitlines() == rows
 
-    # Its power assumed, the search's own energy is known, and when it is repaid.
-    own = json.loads((tmp_path / "fresh" / "report.json").read_text())
+@pytest.mark.parametrize("name", ["again", "fresh"])
+def test_a_run_cut_off_and_one_from_nothing_end_like_the_first(journey, name):
+    assert journey.runs[name].returncode == 0, journey.runs[name].stderr
+    for file in SAME:
+        assert (journey.folders[name] / file).read_bytes() == journey.written[file], file
+    # Nothing was trained twice.
+    assert journey.trials[0] == journey.trials[1]
+
+
+def test_assumed_power_tells_the_search_energy_and_its_payback(journey):
+    own = journey.report("fresh")
     spent = own["search"]
     assert spent["energy_provenance"] in ("assumed", "measured")
     if spent["energy_provenance"] == "assumed":
@@ -91,23 +127,17 @@ def test_journey_writes_everything_and_resumes_to_the_same(tmp_path):
     else:
         assert own["payback_reason"] == "no energy is saved"
 
-    # Re-profiled, the optimised text gives the report's figures exactly.
-    profile = subprocess.run(
-        [
-            sys.executable,
-            str(ROOT / "experiments" / "profile.py"),
-            f"--spec={folder / 'optimized.json'}",
-            "--device=titan_x",
-            f"--json={tmp_path / 'p.json'}",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        timeout=100,
-    )
-    assert profile.returncode == 0
-    assert json.loads((tmp_path / "p.json").read_text()) == report["after"]
 
-    other = optimize(tmp_path, seed=5)
+def test_the_optimised_text_gives_the_report_figures_exactly(journey, tmp_path):
+    out = tmp_path / "p.json"
+    spec = f"--spec={journey.folder / 'optimized.json'}"
+    done = run("profile", spec, "--device=titan_x", f"--json={out}")
+    assert done.returncode == 0
+    assert json.loads(out.read_text()) == journey.report()["after"]
+
+
+def test_a_changed_config_is_not_resumed(journey):
+    other = optimize(journey.folder.parent, seed=5)
     assert other.returncode == 2
     assert "config.seed was 0, is 5" in other.stderr
 
