@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from greennas_jax import results
 from greennas_jax.export import delivery
 from greennas_jax.pipeline import Solution
-from greennas_jax.report import comparison, evidence, files, plots, tables
+from greennas_jax.report import comparison, evidence, files, tables
 from greennas_jax.report.comparison import LayerChange
 from greennas_jax.search import archive as archives
 from greennas_jax.search import loop
@@ -82,6 +82,9 @@ def _draw(
     folder: pathlib.Path,
 ) -> None:
     """Draw the Pareto picture, the energy per layer and the progress of the search."""
+    # Imported where pictures are drawn: a refused input need not wait for it.
+    from greennas_jax.report import plots
+
     archive = solution.archive
     measured = not problem.deterministic
     share = 100.0 if measured else 1.0

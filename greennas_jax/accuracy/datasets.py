@@ -8,7 +8,6 @@ test split is for the final test alone.
 import os
 
 import numpy as np
-from sklearn import datasets as sklearn_datasets
 
 from greennas_jax.accuracy import sequences
 from greennas_jax.accuracy.data import arrays, cifar, folders, splits, tensorflow
@@ -53,6 +52,9 @@ def digits(input_shape: tuple[int, ...], seed: int = 0, outputs: int = 10) -> Da
       seed: Decides the split: 1078 training, 359 validation and 360 test images.
       outputs: How many classes the network tells apart.
     """
+    # Imported where it is used: it takes longer to import than all the rest of a short run.
+    from sklearn import datasets as sklearn_datasets
+
     found = sklearn_datasets.load_digits()
     images, labels = found.images[..., None], found.target  # pyright: ignore[reportAttributeAccessIssue] -- a Bunch
     source = Source(DIGITS, DIGITS, Labelled(images, np.asarray(labels)), chiral=True)
