@@ -24,6 +24,7 @@ from greennas_jax.measure.spending import Account
 from greennas_jax.nao.embedding import Embedding
 from greennas_jax.pipeline import PipelineConfig, Prepared, Solution
 from greennas_jax.report import comparison, evidence, files
+from greennas_jax.search import claims
 from greennas_jax.search.archive import Archive
 from greennas_jax.search.problem import FRESH_SEEDS, Problem
 from greennas_jax.spec import paleo_json
@@ -228,7 +229,8 @@ def judge(
     )
     files.write_json(known, {"accuracies": tested.before.accuracies})
     weights.save(folder / delivery.TRAINED, tested.trained.module, tested.trained.statistics)
-    verdict = results.accuracy_measured(tested, config, scene.data)
+    claim = claims.claim(found.problem, found.solution.archive, found.solution.tokens)
+    verdict = results.accuracy_measured(tested, config, scene.data, claim)
     files.write_json(stored, verdict)
     return verdict
 

@@ -14,7 +14,7 @@ from greennas_jax.nao.embedding import Embedding
 from greennas_jax.pipeline import TERMS, PipelineConfig, Prepared
 from greennas_jax.report import evidence
 from greennas_jax.search import archive as archives
-from greennas_jax.search import loop
+from greennas_jax.search import claims, loop
 from greennas_jax.search.archive import Archive
 from greennas_jax.search.problem import Problem
 from greennas_jax.spaces import exact
@@ -111,9 +111,12 @@ def gains(
 
 
 def accuracy_measured(
-    tested: final_test.FinalTest, config: PipelineConfig, data: DataSet
+    tested: final_test.FinalTest,
+    config: PipelineConfig,
+    data: DataSet,
+    claim: claims.Claim | None = None,
 ) -> dict[str, Any]:
-    """Return the accuracy part of a report from the final test."""
+    """Return the accuracy part of a report from the final test, beside what the search claimed."""
 
     def side(sample: final_test.Sample) -> dict[str, Any]:
         return {
@@ -136,6 +139,19 @@ def accuracy_measured(
         "difference": {"mean": tested.difference, "standard_error": tested.standard_error},
         "confidence": config.verdict_confidence,
         "verdict": tested.verdict,
+        "claim": None if claim is None else _claim(claim, tested),
+    }
+
+
+def _claim(claim: claims.Claim, tested: final_test.FinalTest) -> dict[str, Any]:
+    """Return the search's own estimate of its winner, and whether fresh seeds bear it out."""
+    fresh = tested.difference, tested.standard_error
+    return {
+        "split": "validation",
+        "difference": {"mean": claim.difference, "standard_error": claim.standard_error},
+        "trainings": claim.trainings,
+        "standard_errors_apart": claim.apart(*fresh),
+        "agrees": claim.agrees(*fresh),
     }
 
 

@@ -168,7 +168,20 @@ def _accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
         lines.append(f"{what}: {' -> '.join(scores)}{_difference(accuracy)}")
     if accuracy.get("guard"):
         lines.append(f"guard: {accuracy['guard']}")
+    if accuracy.get("claim"):
+        lines.append(_claim_line(accuracy["claim"]))
     return [*lines, *_data_lines(accuracy.get("data") or {})]
+
+
+def _claim_line(claim: Mapping[str, Any]) -> str:
+    """Return what the search claimed of its winner, and what fresh seeds say of the claim."""
+    found = claim["difference"]
+    words = "agree" if claim["agrees"] else "do NOT agree"
+    return (
+        f"the search's own estimate: {100 * found['mean']:+.2f} points (standard error "
+        f"{100 * found['standard_error']:.2f}, {claim['trainings']} trainings, validation images);"
+        f" fresh seeds {words} ({claim['standard_errors_apart']:.1f} standard errors apart)"
+    )
 
 
 def _data_lines(data: Mapping[str, Any]) -> list[str]:

@@ -127,6 +127,25 @@ REPORT = {
 }
 
 
+CLAIM = {
+    "split": "validation",
+    "difference": {"mean": -0.0031, "standard_error": 0.0022},
+    "trainings": 12,
+    "standard_errors_apart": 1.55,
+    "agrees": True,
+}
+
+
+@pytest.mark.parametrize(("agrees", "words"), [(True, "agree"), (False, "do NOT agree")])
+def test_claim_of_the_search_stands_beside_the_verdict(agrees, words):
+    accuracy = REPORT["accuracy"] | {"claim": CLAIM | {"agrees": agrees}}
+    lines = tables.headline(REPORT | {"accuracy": accuracy})
+    assert lines[3] == (
+        "the search's own estimate: -0.31 points (standard error 0.22, 12 trainings, validation "
+        f"images); fresh seeds {words} (1.6 standard errors apart)"
+    )
+
+
 def test_headline_of_a_measured_report():
     assert tables.headline(REPORT) == [
         "Accuracy holds: 75.0 % less energy (200 mJ -> 50.0 mJ a batch of 8)",
