@@ -28,6 +28,13 @@ PARAMETERS = {
     # Howard et al. 2017, table 8: 4.2 million; Keras's MobileNet has 4,253,864 with the moving
     # statistics of 10,944 normalised channels, hence 4,253,864 - 2 * 10,944.
     "mobilenet_v1": 4_231_976,
+    # Kernels and biases: 3x3 convolutions 1-16-16-32-32, then 288-64-10.
+    "plain_digits": 160 + 2_320 + 4_640 + 9_248 + 18_496 + 650,
+    # The stem; three blocks of two 3x3 convolutions with two figures a channel for normalisation,
+    # the last two with a projection; 64-10.
+    "resnet8_digits": 176 + 4_672 + (13_952 + 576) + (55_552 + 2_176) + 650,
+    # The stem; 9 weights a channel and 1x1 convolutions 16-32-64-64-128, two figures a channel.
+    "mobilenet_digits": 176 + (176 + 576) + (352 + 2_176) + (704 + 4_224) + (704 + 8_448) + 1_290,
 }
 # Maps in front of the classifier.
 LAST_MAP = {
@@ -39,6 +46,9 @@ LAST_MAP = {
     "vgg16": (64, 7, 7, 512),
     "resnet50": (64, 7, 7, 2048),
     "mobilenet_v1": (64, 7, 7, 1024),
+    "plain_digits": (32, 3, 3, 32),
+    "resnet8_digits": (32, 2, 2, 64),
+    "mobilenet_digits": (32, 4, 4, 128),
 }
 # Layers with weights, as in the networks' names; projections stand beside the main path.
 LONGEST_DEPTH = {
@@ -50,6 +60,9 @@ LONGEST_DEPTH = {
     "vgg16": 16,
     "resnet50": 50,
     "mobilenet_v1": 28,
+    "plain_digits": 6,
+    "resnet8_digits": 8,
+    "mobilenet_digits": 10,
 }
 
 
