@@ -14,7 +14,7 @@ import command_line
 import runtime
 from absl import flags
 
-from greennas_jax.measure import campaign, cases, sweep
+from greennas_jax.measure import campaign, cases, sweep, timing
 from greennas_jax.spec import paleo_json
 
 _OUT = flags.DEFINE_string("out", None, "The device file to write, NAME.json.", required=True)
@@ -25,7 +25,13 @@ _MINUTES = flags.DEFINE_float(
     "minutes", 9.0, "No layer is begun after so many minutes; kinds are cut alike.", lower_bound=0.0
 )
 _ROUNDS = flags.DEFINE_integer(
-    "rounds", 1, "Times that each layer is measured; the least median counts.", lower_bound=1
+    "rounds", 1, "Times that each layer is measured; the least time counts.", lower_bound=1
+)
+_STATISTIC = flags.DEFINE_enum(
+    "statistic",
+    "median",
+    list(timing.STATISTICS),
+    "Which of a layer's samples is its time; least: for a machine that others share.",
 )
 _DTYPE = flags.DEFINE_list(
     "dtype", ["fp32"], f"Number formats, the device's default first: {', '.join(cases.DTYPES)}."
@@ -56,6 +62,7 @@ def main() -> None:
         extent=_SWEEP.value,
         minutes=_MINUTES.value,
         rounds=_ROUNDS.value,
+        statistic=_STATISTIC.value,
         dtypes=tuple(_DTYPE.value),
         assumed_watts=_WATTS.value,
         from_csv=_FROM_CSV.value,

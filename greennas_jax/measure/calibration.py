@@ -214,10 +214,10 @@ def power(rows: Sequence[Measurement], *, seed: int) -> Watts | str:
 
 
 def best(rows: Sequence[Measurement]) -> list[Measurement]:
-    """Return each layer once: of several measurements the one with the least median time.
+    """Return each layer once: of several measurements the one with the least time.
 
-    Whatever else a machine does can only add to a time; the least of several medians is the one
-    that was disturbed least.
+    Whatever else a machine does can only add to a time; the least of several is the one that was
+    disturbed least.
     """
     found: dict[object, Measurement] = {}
     for row in rows:

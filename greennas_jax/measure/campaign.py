@@ -51,6 +51,7 @@ class Request:
       extent: Name of the sweep.
       minutes: No layer is begun after so many minutes.
       rounds: Times that each layer is measured.
+      statistic: Which of a layer's samples is its time, a key of `timing.STATISTICS`.
       dtypes: Number formats, the device's default first.
       assumed_watts: Power to assume where none is measured [W].
       from_csv: Measurements to fit instead of measuring.
@@ -65,6 +66,7 @@ class Request:
     extent: str = "default"
     minutes: float = 9.0
     rounds: int = 1
+    statistic: str = "median"
     dtypes: tuple[str, ...] = ("fp32",)
     assumed_watts: float | None = None
     from_csv: str | None = None
@@ -120,7 +122,7 @@ def calibrate(request: Request, checks: Sequence[Network] = ()) -> list[str]:
     with around():
         pass
     meter = meters.find(this.platform)
-    on = session.bench(meter, PLAN, "lax", around)
+    on = session.bench(meter, PLAN._replace(statistic=request.statistic), "lax", around)
     done = _measured(request, this, on)
     csv = request.beside.with_suffix(".csv")
     files.write_text(csv, measurements.write(calibration.best(done.rows)))
@@ -144,6 +146,7 @@ def _measured(request: Request, this: Machine, on: session.Bench) -> session.Don
         "sweep": request.extent,
         "dtypes": list(request.dtypes),
         "rounds": request.rounds,
+        "statistic": request.statistic,
         "seed": request.seed,
         "raised": request.raised,
         "machine": list(this),
@@ -224,7 +227,8 @@ def _fitted(
     peaks = {name: Peaks(rate, ground.gbs[0]) for name, (rate, _) in ground.gflops.items()}
     fits = calibration.times(kept, peaks, seed=request.seed)
     watts = calibration.power(kept, seed=request.seed)
-    source = f"measured: {request.beside.name}.csv" if on else f"fitted: {request.from_csv}"
+    of = f", {request.statistic} of {PLAN.windows} windows, {request.rounds} rounds"
+    source = f"measured: {request.beside.name}.csv{of}" if on else f"fitted: {request.from_csv}"
 
     def write(errors: dict[str, Any]) -> None:
         record = device_file.record(this, watts, errors)
@@ -290,11 +294,11 @@ def _line(fit: calibration.Shares) -> str:
 
 
 def _check(network: Network, request: Request, on: session.Bench) -> dict[str, Any]:
-    """Return a whole network's measured and predicted time; of several rounds the least median."""
+    """Return a whole network's measured and predicted time; of several rounds the least time."""
     wanted = execution.Wanted("inference", request.dtypes[0], on.method)
     device = devices.load(os.path.abspath(request.out))
     rounds = [
-        networks.report(network, device, 1, wanted, on.meter, PLAN, on.around)
+        networks.report(network, device, 1, wanted, on.meter, on.plan, on.around)
         for _ in range(request.rounds)
     ]
     found = min(rounds, key=lambda each: each["measured"]["time_ms"])

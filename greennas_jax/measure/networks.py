@@ -50,6 +50,7 @@ def run(
         found = timing.measure(call, meter, plan)
     batch = shape_rules.batch_size(shape_rules.infer(network, batch_size))
     energy = None if found.watts is None else found.watts * found.seconds
+    windows = f"{plan.statistic} of {plan.windows} windows of {found.calls} calls"
     return {
         "network": network.name,
         "batch_size": batch,
@@ -65,7 +66,7 @@ def run(
         "energy_j": energy,
         "energy_per_example_j": None if energy is None or batch is None else energy / batch,
         "power_source": found.power_source,
-        "provenance": f"measured: median of {plan.windows} windows of {found.calls} calls",
+        "provenance": f"measured: {windows}",
     }
 
 

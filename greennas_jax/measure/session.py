@@ -46,11 +46,16 @@ def bench(meter: Meter, plan: timing.Plan, method: Method, around: Around) -> Be
     return Bench(meter, plan, method, around, empty)
 
 
+class DisturbedError(ValueError):
+    """A layer's samples differ too much, or are lost in the time of a call; later they may not."""
+
+
 def of_case(case: Case, on: Bench) -> Measurement:
     """Return the measurement of one layer.
 
     Raises:
-      ValueError: If the layer cannot be executed, or its samples differ too much each time.
+      ValueError: If the layer cannot be executed.
+      DisturbedError: If its samples differ too much each time.
     """
     wanted = Wanted(case.mode, case.dtype, on.method)
     network, copies = cases.chained(case)
@@ -64,7 +69,7 @@ def of_case(case: Case, on: Bench) -> Measurement:
             return Measurement(
                 case, 1000 * took / copies, found.spread, found.watts, found.power_source
             )
-    raise ValueError(
+    raise DisturbedError(
         f"{case.type} of {cases.input_shape(case)}: {1e3 * found.seconds:.3g} ms "
         f"+/- {100 * found.spread:.0f} % in {TRIES} tries, an empty call {1e3 * on.dispatch_s:.3g}"
     )
@@ -115,18 +120,22 @@ def run(
     todo = [(turn, case) for turn in range(1, rounds + 1) for case in wanted]
     todo = [(turn, case) for turn, case in todo if known.count(case) < turn]
     left_out: dict[Case, str] = {}
+    impossible: set[Case] = set()
     unmetered = ""
     for _, case in watch(todo, len(todo)):
         if enough():
             break
-        if case in left_out:
+        if case in impossible:
             continue
         # A layer that this backend cannot compile must not end the sweep.
         try:
             row = of_case(case, on)
         except Exception as error:
             left_out[case] = " ".join(str(error).split())[:200] or type(error).__name__
+            if not isinstance(error, DisturbedError):
+                impossible.add(case)
             continue
+        left_out.pop(case, None)
         if on.meter.present and row.power_w is None and not unmetered:
             unmetered = row.power_source
             say(f"{unmetered}; the power of such layers stays unknown")

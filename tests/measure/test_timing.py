@@ -19,6 +19,14 @@ def test_compiling_and_interruptions_do_not_count():
     assert (found.watts, found.power_source) == (None, "no meter: a test")
 
 
+@pytest.mark.parametrize(("statistic", "seconds"), [("median", 0.3), ("least", 0.2)])
+def test_least_of_the_samples_is_the_time_where_that_is_asked_for(statistic, seconds):
+    time = fakes.Time()
+    program = time.program([9.0, 0.3, 0.3, 0.3, 0.3, 0.2, 0.4, 0.3, 0.5])
+    found = timing.measure(program, NONE, Plan(5, 0.1, 2, statistic), time.clock())
+    assert found.seconds == pytest.approx(seconds)
+
+
 def test_spread_is_of_a_normal_distribution():
     # Deviations from 3: 2, 1, 0, 1, 2; their median 1, times 1.4826, over 3.
     assert timing.spread([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(1.4826 / 3)
