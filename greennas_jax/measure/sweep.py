@@ -30,6 +30,8 @@ class Extent(NamedTuple):
       flops: Least and most FLOPs of a layer with products.
       most_bytes: Most bytes that a layer moves.
       batches: Batch sizes.
+      sequences: Shortest and longest sequence.
+      widths: Least and largest width of a sequence; multiples of the least.
       counts: Cases by kind; a kind that is not named is not measured.
       training_share: Of the cases, how many are measured in training as well.
     """
@@ -38,6 +40,8 @@ class Extent(NamedTuple):
     flops: tuple[float, float]
     most_bytes: float
     batches: tuple[int, ...]
+    sequences: tuple[int, int]
+    widths: tuple[int, int]
     counts: dict[str, int]
     training_share: float
 
@@ -61,8 +65,10 @@ def _counts(most: int) -> dict[str, int]:
 
 
 EXTENTS = {
-    "small": Extent("small", (3e4, 4e9), 6e7, (1, 2, 4, 8), _counts(40), 0.0),
-    "default": Extent("default", (1e6, 4e11), 4e9, (1, 4, 16, 64), _counts(48), 0.25),
+    "small": Extent("small", (3e4, 4e9), 6e7, (1, 1, 2, 8), (4, 512), (16, 768), _counts(48), 0.0),
+    "default": Extent(
+        "default", (1e6, 4e11), 4e9, (1, 4, 16, 64), (4, 1024), (32, 1024), _counts(48), 0.25
+    ),
 }
 
 
@@ -226,20 +232,26 @@ def _sequence(draw: Draw, kind: str, width: int, **more: Any) -> Case:
     return Case(
         type=kind,
         batch=draw.batch,
-        in_height=draw.size(3, 4, 1024),
+        in_height=draw.size(3, *draw.extent.sequences),
         in_channels=width,
         out_channels=width,
         **more,
     )
 
 
+def _width(draw: Draw) -> int:
+    """Return the width of a sequence."""
+    least, most = draw.extent.widths
+    return draw.multiple(4, least, most, least)
+
+
 def _attention(draw: Draw) -> Case:
-    width, head = draw.multiple(4, 32, 1024, 32), draw.choice(2, (16, 32, 64))
+    width, head = _width(draw), draw.choice(2, (16, 32, 64))
     return _sequence(draw, "MultiHeadAttention", width, heads=width // min(head, width & -width))
 
 
 def _feed_forward(draw: Draw) -> Case:
-    width = draw.multiple(4, 32, 1024, 32)
+    width = _width(draw)
     return _sequence(draw, "FeedForward", width, hidden=width * draw.choice(2, (1, 2, 4, 4)))
 
 
@@ -260,12 +272,14 @@ def _normalisation(draw: Draw) -> Case:
     # Local response normalisation takes powers: its time per byte is another kind's.
     kind = draw.choice(1, ("BatchNorm", "LayerNorm"))
     if kind == "LayerNorm":
-        return _sequence(draw, kind, draw.multiple(4, 32, 1024, 32))
+        return _sequence(draw, kind, _width(draw))
     return _images(draw, kind)
 
 
 def _elementwise(draw: Draw) -> Case:
     kind = draw.choice(1, ("Elementwise", "Elementwise", "Elementwise", "ReLU", "Softmax"))
+    if kind == "Elementwise" and draw.choice(2, (True, False)):
+        return _sequence(draw, kind, _width(draw))
     if kind == "Softmax":
         classes = draw.channels(4, 8, 65536)
         return Case(type=kind, batch=draw.batch, in_channels=classes, out_channels=classes)
@@ -278,7 +292,7 @@ def _embedding(draw: Draw) -> Case:
         batch=draw.batch,
         in_height=draw.size(3, 8, 1024),
         in_channels=draw.size(4, 32, 50000),
-        out_channels=draw.multiple(5, 32, 1024, 32),
+        out_channels=draw.multiple(5, *draw.extent.widths, draw.extent.widths[0]),
     )
 
 
