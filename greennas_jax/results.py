@@ -136,7 +136,11 @@ def accuracy_measured(
         f"{config.verdict_confidence:g} standard errors",
         "before": side(tested.before),
         "after": side(tested.after),
-        "difference": {"mean": tested.difference, "standard_error": tested.standard_error},
+        "difference": {
+            "mean": tested.difference,
+            "standard_error": tested.standard_error,
+            "interval_95": list(tested.interval),
+        },
         "confidence": config.verdict_confidence,
         "verdict": tested.verdict,
         "claim": None if claim is None else _claim(claim, tested),

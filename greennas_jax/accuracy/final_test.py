@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
+from scipy import special
 
 from greennas_jax.accuracy import children, datasets, execution, oracle, recipes, training
 from greennas_jax.build import flax_network
@@ -105,6 +106,20 @@ class FinalTest:
     def standard_error(self) -> float:
         """Standard error of the difference, the two networks' seeds taken as independent."""
         return math.hypot(self.before.standard_error, self.after.standard_error)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % confidence interval of the difference over seeds (Welch 1947)."""
+        variances = [side.standard_error**2 for side in (self.before, self.after)]
+        if not sum(variances):
+            return self.difference, self.difference
+        of_each = [
+            variance**2 / (len(side.accuracies) - 1)
+            for variance, side in zip(variances, (self.before, self.after), strict=True)
+        ]
+        freedom = sum(variances) ** 2 / sum(of_each)
+        reach = float(special.stdtrit(freedom, 0.975)) * self.standard_error
+        return self.difference - reach, self.difference + reach
 
 
 def judge(difference: float, standard_error: float, max_drop: float, z: float) -> Verdict:

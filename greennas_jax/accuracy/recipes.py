@@ -13,20 +13,26 @@ EPOCHS = (8, 24)
 LEARNING_RATES = (1e-2, 2e-3)
 # A verdict's training, if left open, is as long as so many of a search.
 FINAL_PASSES = 2
+OPTIMIZERS = ("adam", "sgd")
+SCHEDULES = ("linear", "cosine")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How every network, given or found, is trained.
 
-    Adam (Kingma and Ba 2015) with a linear warm-up and a linear decay to zero, gradients clipped
-    (Pascanu et al. 2013), labels smoothed (Szegedy et al. 2016), images shifted and, if
-    asked for, mirrored at random.
+    Adam (Kingma and Ba 2015), or stochastic gradient descent with Nesterov's momentum (Sutskever et
+    al. 2013), with a linear warm-up and a linear or cosine decay to zero, weights decayed apart
+    from the gradient (Loshchilov and Hutter 2017, 2019), gradients clipped (Pascanu et al. 2013),
+    labels smoothed (Szegedy et al. 2016), images shifted and, if asked for, mirrored at random.
 
     Attributes:
       epochs: Passes over the training images; None for 8, and 24 where the network attends.
       batch_size: Images per step.
       learning_rate: Largest learning rate; None for 0.01, and 0.002 where the network attends.
+      optimizer: "adam" or "sgd"; Adam with decayed weights is AdamW.
+      schedule: How the learning rate falls: "linear" or "cosine".
+      weight_decay: Share of a weight that is taken off it at every step, times the learning rate.
       warmup: Share of the steps in which the learning rate rises.
       clipping: Largest global norm of a gradient.
       label_smoothing: Share of a label that is spread over all classes.
@@ -34,7 +40,7 @@ class Recipe:
         whole pixels rounded down; it suits digits as it suits photographs.
       flip: Whether a training image is mirrored, left for right, every other time at random; for
         what looks alike both ways, as photographs do and digits do not.
-      beta1: Decay of the first moment.
+      beta1: Decay of the first moment, or momentum.
       beta2: Decay of the second moment.
       checks: Shares of the steps after which validation accuracy may stop a child.
       margins: How far (fraction of 1) below the given network's mean a child is stopped there.
@@ -43,6 +49,9 @@ class Recipe:
     epochs: int | None = None
     batch_size: int = 16
     learning_rate: float | None = None
+    optimizer: str = "adam"
+    schedule: str = "linear"
+    weight_decay: float = 0.0
     warmup: float = 0.1
     clipping: float = 1.0
     label_smoothing: float = 0.1
@@ -60,6 +69,11 @@ class Recipe:
             raise ValueError(f"learning_rate is {self.learning_rate}; a number above 0 is needed")
         if not 0 < self.clipping <= math.inf:
             raise ValueError(f"clipping is {self.clipping}; a number above 0 is needed")
+        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; known are {', '.join(known)}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay is {self.weight_decay}; a number from 0 is needed")
         for name in ("warmup", "label_smoothing", "shift"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; from 0 to below 1 is needed")

@@ -89,20 +89,31 @@ def check_steps(recipe: Recipe, images: int) -> tuple[int, ...]:
 
 
 def optimizer(recipe: Recipe, images: int) -> optax.GradientTransformation:
-    """Return clipping and Adam with the recipe's schedule for a number of training images."""
+    """Return clipping and the recipe's optimizer and schedule for a number of training images."""
     total = check_steps(recipe, images)[-1]
     rising = max(1, round(recipe.warmup * total))
     highest = recipes.stated(recipe.learning_rate, "learning_rate")
+    falling = {
+        "linear": lambda steps: optax.linear_schedule(highest, 0.0, steps),
+        "cosine": lambda steps: optax.cosine_decay_schedule(highest, steps),
+    }[recipe.schedule]
     schedule = optax.join_schedules(
         [
             optax.linear_schedule(highest / rising, highest, max(rising - 1, 1)),
-            optax.linear_schedule(highest, 0.0, max(total - rising, 1)),
+            falling(max(total - rising, 1)),
         ],
         [rising],
     )
+    moments = {
+        "adam": lambda: optax.scale_by_adam(b1=recipe.beta1, b2=recipe.beta2),
+        "sgd": lambda: optax.trace(decay=recipe.beta1, nesterov=True),
+    }[recipe.optimizer]
+    decay = [optax.add_decayed_weights(recipe.weight_decay)] if recipe.weight_decay else []
     return optax.chain(
         optax.clip_by_global_norm(recipe.clipping),
-        optax.adam(schedule, b1=recipe.beta1, b2=recipe.beta2),
+        moments(),
+        *decay,
+        optax.scale_by_learning_rate(schedule),
     )
 
 

@@ -223,7 +223,13 @@ def _difference(accuracy: Mapping[str, Any]) -> str:
     if accuracy.get("kind") == "proxy":
         return f", difference {mean:+.3g}"
     shown = f", difference {100 * mean:+.2f} points"
-    return shown if error is None else f"{shown} (standard error {100 * error:.2f})"
+    if error is None:
+        return shown
+    interval = found.get("interval_95")
+    words = f"standard error {100 * error:.2f}"
+    if interval:
+        words += f", 95 % interval {100 * interval[0]:+.2f} to {100 * interval[1]:+.2f}"
+    return f"{shown} ({words})"
 
 
 def _totals_line(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from greennas_jax.accuracy import datasets, execution, final_test, training
 from greennas_jax.build import flax_network
@@ -39,6 +40,22 @@ def found(tiny, narrow, data):
     # The validation split must not matter.
     poisoned = data._replace(validation_images=np.full_like(data.validation_images, np.nan))
     return final_test.compare(tiny, narrow, poisoned, max_drop=0.01, config=CONFIG)
+
+
+def test_interval_is_welchs():
+    accuracies = (0.99, 0.985, 0.991, 0.987), (0.97, 0.99, 0.955, 0.981, 0.96)
+    sides = [final_test.Sample(accuracies=each) for each in accuracies]
+    tested = final_test.FinalTest(
+        before=sides[0],
+        after=sides[1],
+        max_drop=0.01,
+        verdict="fails",
+        seeds=(0, 1, 2, 3),
+        images=100,
+        trained=None,
+    )
+    wanted = stats.ttest_ind(accuracies[1], accuracies[0], equal_var=False).confidence_interval()
+    np.testing.assert_allclose(tested.interval, wanted, rtol=1e-9)
 
 
 @pytest.mark.parametrize(

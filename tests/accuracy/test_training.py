@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from greennas_jax.accuracy import training
+from greennas_jax.accuracy import recipes, training
 
 
 def _linear(trainable, statistics, images, training_mode, key):
@@ -189,6 +189,59 @@ def test_checks_and_learning_rate_follow_the_recipe():
     assert np.argmax(rates) in (25, 26)
     np.testing.assert_allclose(rates[145], 6e-3 * (264 - 145) / (264 - 26), rtol=1e-2)
     assert rates[-1] < 6e-3 / 200
+
+
+def changes_of(recipe, gradient, weight, images=320):
+    optimizer = training.optimizer(recipe, images)
+    state, found = optimizer.init(jnp.asarray(weight)), []
+    for _ in range(training.check_steps(recipe, images)[-1]):
+        change, state = jax.jit(optimizer.update)(jnp.asarray(gradient), state, jnp.asarray(weight))
+        found.append(float(change))
+    return np.array(found)
+
+
+# Ten steps, the first at the full rate.
+TEN = {
+    "epochs": 1,
+    "batch_size": 32,
+    "learning_rate": 0.5,
+    "warmup": 0.0,
+    "checks": (),
+    "margins": (),
+}
+
+
+def test_cosine_falls_from_the_full_rate_through_its_half_to_nothing():
+    found = -changes_of(training.Recipe(schedule="cosine", **TEN), 1.0, 0.0)
+    wanted = 0.5 * 0.5 * (1 + np.cos(np.pi * np.arange(9) / 9))
+    np.testing.assert_allclose(found, [0.5, *wanted], rtol=1e-4)
+
+
+def test_descent_has_nesterovs_momentum_and_clipped_gradients():
+    recipe = training.Recipe(optimizer="sgd", beta1=0.5, clipping=2.0, **TEN)
+    found = -changes_of(recipe, 8.0, 0.0)
+    # Clipped to 2; trace 2, 3, ...; the step looks ahead: 2 + trace / 2.
+    np.testing.assert_allclose(found[:2], [0.5 * 3.0, 0.5 * 3.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", recipes.OPTIMIZERS)
+def test_weights_decay_apart_from_the_gradient(optimizer):
+    recipe = training.Recipe(optimizer=optimizer, weight_decay=0.25, **TEN)
+    found = changes_of(recipe, 0.0, 8.0)
+    np.testing.assert_allclose(found[0], -0.5 * 0.25 * 8.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"optimizer": "lion"}, "'lion'; known are adam, sgd"),
+        ({"schedule": "steps"}, "'steps'; known are linear, cosine"),
+        ({"weight_decay": -0.1}, "weight_decay is -0.1"),
+    ],
+)
+def test_unknown_recipes_are_refused(wrong, told):
+    with pytest.raises(ValueError, match=told):
+        training.Recipe(**wrong)
 
 
 def test_one_logit_stands_against_zero():
