@@ -109,6 +109,7 @@ def headline(report: Mapping[str, Any]) -> list[str]:
         always says whether accuracy was measured.
     """
     lines = [_first_line(report), *_accuracy_lines(report.get("accuracy") or {})]
+    lines += _limit_lines(report.get("limits") or {})
     lines.append(_totals_line(report["before"]["totals"], report["after"]["totals"]))
     lines += _measured_lines(report.get("measured") or {})
     lines += _search_lines(report.get("search") or {})
@@ -224,6 +225,26 @@ def _difference(accuracy: Mapping[str, Any]) -> str:
         return f", difference {mean:+.3g}"
     shown = f", difference {100 * mean:+.2f} points"
     return shown if error is None else f"{shown} (standard error {100 * error:.2f})"
+
+
+def _limit_lines(limits: Mapping[str, Any]) -> list[str]:
+    """Return the hard limits, with both networks' figures, and whether they are met."""
+    if not limits:
+        return []
+    labels = {key: (label, unit, factor) for label, key, unit, factor, _ in _TOTALS}
+    parts = []
+    for row in limits["targets"]:
+        label, unit, factor = labels[row["total"]]
+        most, before, after = (
+            units.quantity(row[key] * factor, unit) for key in ("most", "before", "after")
+        )
+        parts.append(f"{label} at most {most} ({before} -> {after})")
+    broken = [row["name"] for row in limits["targets"] if not row["met"]]
+    told = f"NOT met ({', '.join(broken)})" if broken else "met"
+    return [
+        f"limits {told}: {'; '.join(parts)}",
+        *([f"note on the limits: {limits['note']}"] if limits["note"] else []),
+    ]
 
 
 def _totals_line(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

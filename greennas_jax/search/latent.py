@@ -190,9 +190,7 @@ class LatentSearch:
             config=self.config,
         )
 
-    def _filled(
-        self, pool: np.ndarray, archive: Archive, rng: np.random.Generator
-    ) -> np.ndarray:
+    def _filled(self, pool: np.ndarray, archive: Archive, rng: np.random.Generator) -> np.ndarray:
         """Return what of a pool [n, T] is within the limits, with samples and edits that are.
 
         An ascent that runs against a limit visits little that keeps to it.

@@ -68,6 +68,10 @@ class Limits:
         """Every target."""
         return self.summed if self.peak is None else (*self.summed, self.peak)
 
+    def anchored_at(self, anchor: np.ndarray) -> "Limits":
+        """Return the limits with a string [T] that keeps to them."""
+        return dataclasses.replace(self, anchor=anchor)
+
     @property
     def most(self) -> np.ndarray:
         """The limits of the summed terms, float64 [K]."""
@@ -83,7 +87,7 @@ class Limits:
         """Return whether canonical strings [n, T] keep to all limits, bool [n]."""
         tokens = np.asarray(tokens, np.int32)
         ratios = self.ratios(tokens)
-        found = (ratios <= 1 + CLOSE).all(axis=0)
+        found = np.asarray((ratios <= 1 + CLOSE).all(axis=0))
         for row in np.flatnonzero(found & (ratios > 1 - CLOSE).any(axis=0)):
             totals = self.totals(self.space.decode(tokens[row]))
             found[row] = all(totals[target.total] <= target.most for target in self.summed)

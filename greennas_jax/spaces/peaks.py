@@ -75,7 +75,7 @@ class Peaks:
         return self.space.factors(self.device, [term], self.settings)
 
     def floors(self, tokens: np.ndarray) -> np.ndarray:
-        """Return what strings [n, T] need at least, float64 [n] [bytes]; in a chain, what they need.
+        """Return what strings [n, T] need at least [bytes], float64 [n]; in a chain, what they do.
 
         Args:
           tokens: Canonical strings.
@@ -116,8 +116,8 @@ class Peaks:
         """Return a bound that no string's peak is below [bytes], and a string [T] near it.
 
         With layers above t bytes forbidden, the fewest weights plus t bound every string whose
-        largest layer is t. Ranges of t whose bound is the lowest are halved until one value is left.
-        In a chain the string reaches the bound.
+        largest layer is t. The range of t whose bound is the lowest is halved until one value is
+        left. In a chain the string reaches the bound.
         """
         steps = np.unique(np.concatenate([table for table in self._alive]))
         solved: dict[int, tuple[float, np.ndarray]] = {}
