@@ -16,7 +16,7 @@ _IMAGES_ONLY = ("BatchNorm", "LRN", "UpSampling2D", "Pooling", "AvgPool")
 
 
 def add(writing: Writing, node: graph.Node) -> None:
-    """Add a layer; its output is named like the layer's identifier.
+    """Add a layer; see `onnx_writing.output_of`.
 
     Raises:
       SpecError: If it has no counterpart.
@@ -28,14 +28,16 @@ def add(writing: Writing, node: graph.Node) -> None:
             f"layer '{node.name}' ({node.type}): an input {told} cannot be written as ONNX; "
             "allowed: [N, features], NHWC, and [N, S, D] for layers of transformers"
         )
-    inputs = [writing.names.layers[parent] for parent in node.parents]
+    inputs = [onnx_writing.output_of(writing, parent) for parent in node.parents]
     out = onnx_writing.activated(writing, node.activation, _layer(writing, node, inputs))
-    writing.made.append(Operation("Identity", [out], writing.names.layers[node.name], {}))
+    written = onnx_writing.output_of(writing, node.name)
+    writing.made.append(Operation("Identity", [out], written, {}))
 
 
 def finish(writing: Writing, end: graph.Node) -> None:
     """Add the mean over positions, and name the output."""
-    out = _positions_mean(writing, writing.names.layers[end.name], len(end.output))
+    value = onnx_writing.output_of(writing, end.name)
+    out = _positions_mean(writing, value, len(end.output))
     writing.made.append(Operation("Identity", [out], OUTPUT, {}))
 
 

@@ -23,7 +23,7 @@ class Writing(NamedTuple):
 
     Attributes:
       input: Name of the graph's input.
-      names: Identifiers of the layers; their outputs are called so.
+      names: Identifiers of the layers.
       values: All weights by name.
       made: Operations so far.
       constants: Weights and constants that they read.
@@ -34,6 +34,11 @@ class Writing(NamedTuple):
     values: dict[str, np.ndarray]
     made: list[Operation]
     constants: dict[str, np.ndarray]
+
+
+def output_of(writing: Writing, layer: str) -> str:
+    """Return the name of a layer's output; with its dot it is no other value's name."""
+    return f"{writing.names.layers[layer]}.value"
 
 
 def add(writing: Writing, kind: str, inputs: list[str], **options: Any) -> str:

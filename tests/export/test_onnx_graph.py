@@ -104,6 +104,14 @@ def test_random_transformers_give_the_same_logits(seed):
     assert_same_logits(random_transformer(seed), seed=seed)
 
 
+def test_layers_may_be_called_like_the_graphs_own_values():
+    names = ("tokens", "logits", "t0", "t1", "first", "images")
+    text = paleo_json.write(transformers.bert(blocks=1, width=4, heads=2, hidden=4, length=4))
+    for old, new in zip(("data", "embed", "norm", "pool", "pooler", "head"), names, strict=True):
+        text = text.replace(f'"{old}"', f'"{new}"')
+    assert_same_logits(paleo_json.read(text))
+
+
 def test_layers_of_images_on_sequences_are_refused_in_one_line():
     layers = {
         "data": {"type": "Input", "parents": [], "tensor": [2, 5, 8]},
