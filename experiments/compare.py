@@ -50,6 +50,7 @@ def main() -> None:
         for algorithm in _ALGORITHMS.value
     }
     runtime.prepare()
+    journey.check_limits(given)
     rows = []
     scene, scene_seed = None, None
     for (algorithm, seed), request in requests.items():

@@ -56,6 +56,27 @@ _WATTS = flags.DEFINE_float(
     "This machine's power [W], to reckon the run's own energy with where no meter measures it; "
     "marked as assumed.",
 )
+_LIMITS = {
+    "target_energy": flags.DEFINE_float(
+        "target_energy",
+        None,
+        "Hard limit on the found network's energy [J], of a whole batch or training step as the "
+        "profile's totals tell it; nothing beyond it is trained or chosen.",
+    ),
+    "target_time": flags.DEFINE_float(
+        "target_time", None, "Hard limit on its time [ms], of a whole batch or training step."
+    ),
+    "target_memory": flags.DEFINE_float(
+        "target_memory",
+        None,
+        "Hard limit on its peak memory [bytes], the profile's peak_memory_bytes: weights and the "
+        "most activations alive at once; in training weights, gradients, momenta and all "
+        "activations. It is not the objective 'memory', which sums all activations.",
+    ),
+    "max_parameters": flags.DEFINE_integer(
+        "max_parameters", None, "Hard limit on its trainable parameters."
+    ),
+}
 _STRICT = flags.DEFINE_bool("strict", False, "Refuse layer types that are not known.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
 _CONFIG = config_flags.DEFINE_config_file(
@@ -69,6 +90,7 @@ def _config(device: Device) -> pipeline.PipelineConfig:
     changes: dict[str, Any] = {}
     if _DROP.value is not None:
         changes["max_accuracy_drop"] = _DROP.value
+    changes |= {name: flag.value for name, flag in _LIMITS.items() if flag.value is not None}
     mode = config.settings.mode if _MODE.value is None else _MODE.value
     dtype = devices.chosen_dtype(device, _DTYPE.value, config.settings.dtype)
     named = config.settings.power if _POWER.value is None else _POWER.value

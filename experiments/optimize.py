@@ -31,6 +31,7 @@ def main() -> None:
         config = dataclasses.replace(request.config, seed=_SEED.value)
         request = dataclasses.replace(request, config=config)
     runtime.prepare()
+    journey.check_limits(request)
     workdir = checkpoints.claim(journey_flags.WORKDIR.value, journey.identity(request))
     report = journey.travel(request, workdir, _say)
     print("\n".join(tables.headline(report)))

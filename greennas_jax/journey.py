@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from greennas_jax import checkpoints, configuration, pipeline, publishing, results
+from greennas_jax import checkpoints, configuration, limiting, pipeline, publishing, results
 from greennas_jax.accuracy import children, datasets, final_test, proxies
 from greennas_jax.accuracy.datasets import DataSet
 from greennas_jax.accuracy.oracle import Oracle
@@ -78,6 +78,16 @@ def identity(request: Request) -> dict[str, Any]:
         "batch_size": request.batch_size,
         "config": configuration.plain(request.config),
     }
+
+
+def check_limits(request: Request) -> None:
+    """Require that some network keeps to the limits, before anything is written or trained.
+
+    Raises:
+      InfeasibleError: If none does, or none was found that does.
+    """
+    if limiting.targets(request.config):
+        pipeline.prepare(request.network, request.device, request.config, request.batch_size)
 
 
 class Scene(NamedTuple):
@@ -299,6 +309,9 @@ def travel(
     accuracy = judge(request, scene, found, folder, shared, noted)
     spent = account.close()
     after = profile(request, found.solution.network)
+    limits = limiting.told(
+        found.problem, found.solution.archive, request.config.search, scene.before, after
+    )
     front, whole = results.exact_front(scene.prepared)
     report = evidence.assemble(
         before=scene.before,
@@ -323,7 +336,13 @@ def travel(
         },
         layers=comparison.compare(request.network, found.solution.network, scene.before, after),
         measured=measured(request, found.solution.network, folder, say),
-        pareto=[figures for _, figures in results.pareto(found.problem, found.solution.archive)],
+        pareto=results.pareto_part(
+            found.problem,
+            found.solution.archive,
+            lambda network: profile(request, network),
+            found.solution.tokens,
+        ),
+        limits=limits,
         config=configuration.plain(request.config),
     )
     publishing.publish(

@@ -5,11 +5,13 @@
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from greennas_jax import limiting
 from greennas_jax.accuracy import recipes
 from greennas_jax.accuracy.oracle import Oracle
 from greennas_jax.accuracy.training import Recipe
@@ -24,6 +26,7 @@ from greennas_jax.nao.training import TrainingConfig
 from greennas_jax.search import additive, blocks, evolution, latent, loop, random_search
 from greennas_jax.search import problem as problems
 from greennas_jax.search.archive import Archive
+from greennas_jax.search.limits import Limits
 from greennas_jax.search.loop import SearchConfig
 from greennas_jax.search.problem import Algorithm, Problem, Verdict
 from greennas_jax.spaces import edits
@@ -59,6 +62,10 @@ class PipelineConfig:
       final_epochs: Epochs of each; None for twice the recipe's.
       verdict_confidence: Standard errors of the difference that a verdict needs; 1 is 84 %,
         one-sided, and 1.645 is 95 %.
+      target_energy: Hard limit on the found network's energy, of a batch or training step [J].
+      target_time: Hard limit on its time [ms].
+      target_memory: Hard limit on its peak memory, as its profile tells it [bytes].
+      max_parameters: Hard limit on its trainable parameters.
     """
 
     objective: str = "energy"
@@ -78,6 +85,10 @@ class PipelineConfig:
     final_seeds: int = 8
     final_epochs: int | None = None
     verdict_confidence: float = 1.0
+    target_energy: float | None = None
+    target_time: float | None = None
+    target_memory: float | None = None
+    max_parameters: int | None = None
 
     def __post_init__(self):
         if self.objective not in TERMS:
@@ -90,6 +101,10 @@ class PipelineConfig:
         for name in ("max_accuracy_drop", "proxy_tolerance"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: from 0, below 1")
+        for name in limiting.NAMES:
+            most = getattr(self, name)
+            if most is not None and not 0 < most < math.inf:
+                raise ValueError(f"{name} is {most!r}; allowed: a finite number above 0")
 
 
 def settled(config: PipelineConfig, network: Network) -> PipelineConfig:
@@ -106,11 +121,13 @@ class Prepared(NamedTuple):
       space: The edits around the given network.
       costs: Factors of all TERMS, in order.
       objective: Factors of the searched term alone.
+      limits: Hard limits on what is found, or None.
     """
 
     space: EditSpace
     costs: cost_factors.Factors
     objective: cost_factors.Factors
+    limits: Limits | None = None
 
     @property
     def size(self) -> float:
@@ -124,13 +141,17 @@ def prepare(
     """Build the space around a network and fill its cost tables.
 
     Raises:
-      ValueError: If nothing of the network may be edited.
+      ValueError: If nothing of the network may be edited, or no network of the space keeps to the
+        limits.
     """
     space = edits.build(network, config=config.space, batch_size=batch_size)
     if not space.positions:
         raise ValueError(f"network '{network.name}': nothing in it may be edited")
     costs = space.factors(device, [terms.get(name) for name in TERMS], config.settings)
-    return Prepared(space, costs, cost_factors.select_terms(costs, (config.objective,)))
+    targets = limiting.targets(config)
+    limits = limiting.limits(targets, space, costs, device, config.settings, batch_size)
+    objective = cost_factors.select_terms(costs, (config.objective,))
+    return Prepared(space, costs, objective, limits)
 
 
 def embed(
@@ -222,6 +243,7 @@ def pose(
         noise=common.noise,
         verdict=Verdict(config.final_seeds, config.verdict_confidence),
         deterministic=proxy,
+        limits=prepared.limits,
     )
     problem = loop.with_margin(problem, config.search)
     return problem, problems.start(problem, seeds)
@@ -250,6 +272,7 @@ def algorithm_for(problem: Problem, config: PipelineConfig, taught: Embedding | 
         distance=taught.distance,
         labels=1 + config.search.queries,
         config=config.latent,
+        guide=limiting.guide(problem.limits, taught.heads),
     )
 
 

@@ -64,7 +64,7 @@ def publish(
     (folder / "pareto").mkdir(exist_ok=True)
     for number, (tokens, _) in enumerate(results.pareto(problem, solution.archive)):
         text = paleo_json.write(problem.space.decode(tokens))
-        files.write_text(folder / "pareto" / f"{number:03d}.json", text)
+        files.write_text(folder / results.pareto_file(number), text)
     _draw(problem, solution, unit_of(objective), report, changes, folder)
     text = [*tables.headline(report), "", tables.totals_table(report["before"], report["after"])]
     text += ["", tables.comparison_table(changes), *delivery.write(solution.network, folder)]
@@ -94,15 +94,19 @@ def _draw(
         for query in archive.queries
         if query.kind != "baseline"
     ]
-    summary = archives.summarise(
-        archive if problem.deterministic else loop.confirmed(archive), problem.noise
-    )
+    judged = archive if problem.deterministic else loop.confirmed(archive)
+    if not any((query.tokens == solution.tokens).all() for query in judged.queries):
+        judged = archive
+    summary = archives.summarise(judged, problem.noise)
     means = [
         plots.Point(float(cost) * unit.factor, float(mean) * share)
         for cost, mean in zip(summary.cost, summary.mean, strict=True)
     ]
-    keys = [archives.key_of(row) for row in summary.tokens]
-    chosen = means[keys.index(archives.key_of(solution.tokens))]
+    chosen = next(
+        point
+        for point, row in zip(means, summary.tokens, strict=True)
+        if (row == solution.tokens).all()
+    )
     bound = report["bounds"][unit.bound] * unit.factor
     guard = problem.threshold * share
     plots.pareto(

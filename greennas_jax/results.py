@@ -1,6 +1,7 @@
 """What a finished search is told as: history, Pareto set, bounds and gains, as plain values."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,11 @@ from greennas_jax.search.archive import Archive
 from greennas_jax.search.problem import Problem
 from greennas_jax.spaces import exact
 from greennas_jax.spaces import factors as cost_factors
+from greennas_jax.spec import paleo_json
+from greennas_jax.spec.network import Network
 
 FRONT_TERMS = ("energy", "time", "parameters")
+PARETO_TOTALS = ("energy_j", "time_ms", "parameters", "peak_memory_bytes")
 MOST_FRONT_POINTS = 50_000
 
 
@@ -46,12 +50,15 @@ def history(archive: Archive) -> list[dict[str, Any]]:
 def pareto(problem: Problem, archive: Archive) -> list[tuple[np.ndarray, dict[str, Any]]]:
     """Return the architectures that no other queried one beats in cost and mean accuracy.
 
+    All of them keep to the problem's limits.
+
     Returns:
       (tokens [T], figures) of each, cheapest first; how many trainings an accuracy rests on is
       said, because one training is little.
     """
     summary = archives.summarise(archive, problem.noise)
     order = np.lexsort((-summary.mean, summary.cost))
+    order = order[problem.within(summary.tokens[order])]
     found, best = [], -np.inf
     for index in order:
         if summary.stopped[index] or summary.mean[index] <= best:
@@ -63,11 +70,48 @@ def pareto(problem: Problem, archive: Archive) -> list[tuple[np.ndarray, dict[st
                 "mean": float(summary.mean[index]),
                 "standard_error": float(summary.error[index]),
                 "trainings": int(summary.repeats[index]),
-                "split": "validation",
+                "split": None if problem.deterministic else "validation",
+                "provenance": "proxy" if problem.deterministic else "measured",
             },
         }
         found.append((summary.tokens[index], figures))
     return found
+
+
+def pareto_part(
+    problem: Problem,
+    archive: Archive,
+    profile: Callable[[Network], Mapping[str, Any]],
+    chosen: np.ndarray,
+) -> list[dict[str, Any]]:
+    """Return the Pareto part of a report: every network of the set with its figures.
+
+    Args:
+      problem: What was searched.
+      archive: Every query.
+      profile: A network's profile.
+      chosen: Tokens [T] of the network that was chosen.
+    """
+    found = []
+    for number, (tokens, figures) in enumerate(pareto(problem, archive)):
+        network = problem.space.decode(tokens)
+        of_network = profile(network)
+        found.append(
+            {
+                "file": pareto_file(number),
+                "chosen": bool((tokens == chosen).all()),
+                **figures,
+                **{key: of_network["totals"][key] for key in PARETO_TOTALS},
+                "provenance": of_network["provenance"],
+                "spec": json.loads(paleo_json.write(network)),
+            }
+        )
+    return found
+
+
+def pareto_file(number: int) -> str:
+    """Return where a network of the Pareto set is written, below the workdir."""
+    return f"pareto/{number:03d}.json"
 
 
 def bounds(prepared: Prepared) -> dict[str, Any]:

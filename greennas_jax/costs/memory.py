@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from greennas_jax.costs import counts
+from greennas_jax.costs import counts, layer_table
 from greennas_jax.costs.layer_table import LayerTable
 from greennas_jax.costs.settings import CostSettings
-from greennas_jax.spec.network import Layer
+from greennas_jax.spec import network as networks
+from greennas_jax.spec.network import Layer, Network
 
 
 def largest_live_set(
@@ -78,3 +79,19 @@ def peak_bytes(
     inside, cache = counts.working_bytes(table, settings), counts.cache_bytes(table, settings)
     live = largest_live_set(layers, sizes, counts.views(table, settings), inside)
     return weights + live + float(cache.sum())
+
+
+def of_network(network: Network, settings: CostSettings, batch_size: int | None = None) -> float:
+    """Return the peak memory of a network that runs whole [bytes], as its profile tells it.
+
+    Args:
+      network: A network without ModelParallel.
+      settings: What is costed, inference or a training step.
+      batch_size: Replaces the batch size of every input where given.
+
+    Raises:
+      SpecError: If the network's shapes disagree.
+    """
+    compat = "paleo" if settings.compat == "paleo" else None
+    table = layer_table.from_network(network, batch_size=batch_size, compat=compat)
+    return peak_bytes(networks.topological_order(network), table, settings)

@@ -24,6 +24,8 @@ from greennas_jax.nao.model import Model
 from greennas_jax.spaces import factors as cost_factors
 
 PATHS = ("both", "heads", "relaxed", "none")
+# Width of the step at a limit, in log cost: one part in twenty.
+STEEPNESS = 0.05
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,20 @@ class CostHead(NamedTuple):
     spread: jax.Array | float
 
 
+class Guide(NamedTuple):
+    """Limits that the ascent feels; what breaks them is sorted out behind it.
+
+    Attributes:
+      costs: Factors of the limited terms.
+      log_most: Natural log of each limit [K].
+      heads: Where the heads predict their log costs; every entry [K].
+    """
+
+    costs: cost_factors.Factors
+    log_most: jax.Array
+    heads: CostHead
+
+
 class Visited(NamedTuple):
     """Architectures the ascent came by.
 
@@ -88,7 +104,19 @@ def edit_distance(model: Model, tokens: jax.Array, edited: jax.Array) -> jax.Arr
     return jnp.mean(jnp.sqrt(jnp.sum(difference**2, axis=(1, 2)) + 1e-12))
 
 
-def _worth(model, posterior, factors, goal, head, embedding, config: LatentConfig) -> jax.Array:
+def room(guide: Guide, log_costs: jax.Array) -> jax.Array:
+    """Return the log of a smooth step from 1 within the limits to 0 beyond, summed over them.
+
+    Args:
+      guide: The limits.
+      log_costs: Natural log of the limited terms [R, K].
+    """
+    return jax.nn.log_sigmoid((guide.log_most - log_costs) / STEEPNESS).sum(axis=-1)
+
+
+def _worth(
+    model, posterior, factors, goal, head, embedding, guide: Guide | None, config: LatentConfig
+) -> jax.Array:
     """Return the summed acquisition of embeddings [R, S, D] along the chosen paths."""
     total = jnp.zeros(())
     if config.paths in ("both", "heads"):
@@ -96,6 +124,9 @@ def _worth(model, posterior, factors, goal, head, embedding, config: LatentConfi
         log_cost = head.mean + head.spread * outputs[:, head.index]
         seen = models.features(outputs, embedding)
         total += acquisition.worth_at(posterior, seen, log_cost, goal).sum()
+        if guide is not None:
+            own = guide.heads
+            total += room(guide, own.mean + own.spread * outputs[:, own.index]).sum()
     if config.paths in ("both", "relaxed"):
         probabilities = model.decoder.generate(embedding, config.temperature)
         relaxed = jax.vmap(lambda rows: cost_factors.relaxed(factors, rows)[0])(probabilities)
@@ -103,6 +134,9 @@ def _worth(model, posterior, factors, goal, head, embedding, config: LatentConfi
         seen = models.features(model.heads(again), again)
         log_cost = jnp.log(jnp.maximum(relaxed, 1e-30))
         total += acquisition.worth_at(posterior, seen, log_cost, goal).sum()
+        if guide is not None:
+            limited = cost_factors.relaxed_batch(guide.costs, probabilities)
+            total += room(guide, jnp.log(jnp.maximum(limited, 1e-30))).sum()
     return total
 
 
@@ -123,6 +157,7 @@ def ascend(
     starts: jax.Array,
     distance: jax.Array,
     key: jax.Array,
+    guide: Guide | None = None,
     *,
     config: LatentConfig,
 ) -> Visited:
@@ -137,6 +172,7 @@ def ascend(
       starts: int32 [R, T].
       distance: One edit's distance in the embedding.
       key: Random key, for `paths="none"` and to part starts that are alike.
+      guide: Limits on further terms, or None.
       config: How to search.
     """
     sizes = np.resize(np.asarray(config.sizes, np.float32), starts.shape[0])[:, None, None]
@@ -148,7 +184,7 @@ def ascend(
         if config.paths == "none":
             direction = _tangent(embedding, noise)
         else:
-            pull = gradient(model, posterior, factors, goal, head, embedding, config)
+            pull = gradient(model, posterior, factors, goal, head, embedding, guide, config)
             direction = _tangent(embedding, pull) + 0.1 * _tangent(embedding, noise)
         moved = encoder.normalise(embedding + distance * stretch * direction)
         predicted = head.mean + head.spread * model.heads(moved)[:, head.index]

@@ -67,6 +67,7 @@ def assemble(
     layers: Sequence[LayerChange],
     pareto: Sequence[Mapping[str, Any]],
     config: Mapping[str, Any],
+    limits: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the report as one JSON value; see the README for what its parts mean."""
     return {
@@ -78,6 +79,7 @@ def assemble(
         "measured": measured,
         "search": search,
         "bounds": bounds,
+        "limits": limits,
         **payback(before, after, search.get("energy_j"), search.get("energy_reason") or ""),
         "layers": [dataclasses.asdict(change) for change in layers],
         "pareto": list(pareto),

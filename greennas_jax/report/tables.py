@@ -109,6 +109,7 @@ def headline(report: Mapping[str, Any]) -> list[str]:
         always says whether accuracy was measured.
     """
     lines = [_first_line(report), *_accuracy_lines(report.get("accuracy") or {})]
+    lines += _limit_lines(report.get("limits") or {})
     lines.append(_totals_line(report["before"]["totals"], report["after"]["totals"]))
     lines += _measured_lines(report.get("measured") or {})
     lines += _search_lines(report.get("search") or {})
@@ -230,6 +231,26 @@ def _difference(accuracy: Mapping[str, Any]) -> str:
     if interval:
         words += f", 95 % interval {100 * interval[0]:+.2f} to {100 * interval[1]:+.2f}"
     return f"{shown} ({words})"
+
+
+def _limit_lines(limits: Mapping[str, Any]) -> list[str]:
+    """Return the hard limits, with both networks' figures, and whether they are met."""
+    if not limits:
+        return []
+    labels = {key: (label, unit, factor) for label, key, unit, factor, _ in _TOTALS}
+    parts = []
+    for row in limits["targets"]:
+        label, unit, factor = labels[row["total"]]
+        most, before, after = (
+            units.quantity(row[key] * factor, unit) for key in ("most", "before", "after")
+        )
+        parts.append(f"{label} at most {most} ({before} -> {after})")
+    broken = [row["name"] for row in limits["targets"] if not row["met"]]
+    told = f"NOT met ({', '.join(broken)})" if broken else "met"
+    return [
+        f"limits {told}: {'; '.join(parts)}",
+        *([f"note on the limits: {limits['note']}"] if limits["note"] else []),
+    ]
 
 
 def _totals_line(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

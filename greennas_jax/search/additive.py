@@ -21,6 +21,7 @@ from greennas_jax.search import random_search
 from greennas_jax.search.archive import Archive
 from greennas_jax.search.problem import Problem, Proposal
 from greennas_jax.spaces import exact
+from greennas_jax.spaces.factors import Factors
 
 PAIR_SCALE = 0.5
 NOISES = (0.1, 0.2, 0.4, 0.8)
@@ -29,6 +30,8 @@ BISECTIONS = 14
 DRAWS = 4
 # Shares of the posterior's spread that draws take in turn: the mean itself, a little, all of it.
 TEMPERATURES = (0.0, 0.3, 0.6, 1.0)
+# Weights that limited terms take in turn, beside the searched cost, until the limits are kept.
+PRESSURES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
 class LinearModel(NamedTuple):
@@ -61,22 +64,25 @@ class AdditiveSolver:
         """Return the cheapest strings that draws of the model hold feasible."""
         space = self.problem.space
         if not any(query.kind == "search" for query in archive.queries):
-            drawn = problems.unseen(space.sample(rng, 4 * batch), archive)
+            drawn = problems.draw(self.problem, rng, 4 * batch)
+            drawn = problems.fresh(self.problem, drawn, archive)
             return problems.plain(drawn[:batch])
         model = self._fit(archive)
         found = np.zeros((0, len(space.positions)), np.int32)
         for draw in range(DRAWS * batch):
             noise = TEMPERATURES[draw % len(TEMPERATURES)] * rng.normal(size=len(model.mean))
             weights = model.mean + model.root @ noise
-            string = space.canonical(self._solve(model, weights)[None])
-            new = problems.unseen(np.concatenate([found, string]), archive)
+            string = self._solve_within(model, weights)[None]
+            new = problems.fresh(self.problem, np.concatenate([found, string]), archive)
             if len(new) == len(found):
                 # The draw's own optimum is known already: its cheapest new single edit instead.
-                edits = problems.unseen(space.neighbours(string[0]), archive)
+                edits = problems.fresh(self.problem, space.neighbours(string[0]), archive)
                 score = self._features(edits) @ weights * model.spread + model.centre
                 edits = edits[score >= model.needed]
                 order = np.argsort(self.problem.cost(edits)) if len(edits) else []
-                new = problems.unseen(np.concatenate([found, edits[order[:1]]]), archive)
+                new = problems.fresh(
+                    self.problem, np.concatenate([found, edits[order[:1]]]), archive
+                )
             found = new
             if len(found) >= batch:
                 break
@@ -171,16 +177,42 @@ class AdditiveSolver:
         back = model.warp.backward
         return back(mean), (back(mean + spread) - back(mean - spread)) / 2
 
-    def _solve(self, model: LinearModel, weights: np.ndarray) -> np.ndarray:
-        """Return the cheapest string [T] of the least multiplier that meets the guard."""
-        term = self.problem.costs.terms[0]
+    def _solve_within(self, model: LinearModel, weights: np.ndarray) -> np.ndarray:
+        """Return the canonical string [T] of `_solve`, with limits pressed for until it keeps them.
+
+        Where the strongest pressure does not do, the string breaks a limit.
+        """
+        canonical = self.problem.space.canonical
+        string = canonical(self._solve(model, weights, 0.0)[None])
+        for pressure in PRESSURES:
+            if self.problem.within(string)[0]:
+                break
+            string = canonical(self._solve(model, weights, pressure)[None])
+        return string[0]
+
+    def _costs(self, pressure: float) -> tuple[Factors, dict[str, float]]:
+        """Return the costs and weights by term that a draw is solved on.
+
+        Args:
+          pressure: Weight of each limited term over its limit.
+        """
+        costs, limits = self.problem.costs, self.problem.limits
+        term = costs.terms[0]
         unit = float(self.problem.cost(self.problem.given()[None])[0])
+        if limits is None or pressure == 0:
+            return costs, {term: 1 / unit}
+        weights = {target.term: pressure / target.most for target in limits.targets}
+        return limits.costs, weights | {term: weights.get(term, 0.0) + 1 / unit}
+
+    def _solve(self, model: LinearModel, weights: np.ndarray, pressure: float) -> np.ndarray:
+        """Return the cheapest string [T] of the least multiplier that meets the guard."""
+        costs, scaled = self._costs(pressure)
         tables = self._tables(weights)
         needed = (model.needed - model.centre) / model.spread
 
         def solved(multiplier: float) -> tuple[np.ndarray, bool]:
             extra = [exact.Extra(scope, -multiplier * table) for scope, table in tables]
-            tokens, _ = exact.cheapest(self.problem.costs, {term: 1 / unit}, extra=extra)
+            tokens, _ = exact.cheapest(costs, scaled, extra=extra)
             return tokens, float((self._features(tokens[None]) @ weights)[0]) >= needed
 
         low, high = 1e-4, 1e2

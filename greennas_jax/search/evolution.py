@@ -33,8 +33,9 @@ class Evolution:
         space = self.problem.space
         summary = archives.summarise(archive, self.problem.noise)
         if len(summary.cost) - 1 < self.population // 2:
-            return problems.plain(problems.unseen(space.sample(rng, 4 * batch), archive)[:batch])
-        alive = np.arange(len(summary.cost))[-self.population :]
+            drawn = problems.draw(self.problem, rng, 4 * batch)
+            return problems.plain(problems.fresh(self.problem, drawn, archive)[:batch])
+        alive = np.flatnonzero(self.problem.within(summary.tokens))[-self.population :]
         fitness = self._fitness(summary)
         found = np.zeros((0, len(space.positions)), np.int32)
         for _ in range(50 * batch):
@@ -42,7 +43,7 @@ class Evolution:
             parent = summary.tokens[rivals[np.argmax(fitness[rivals])]]
             edits = space.neighbours(parent)
             child = edits[rng.integers(len(edits))][None]
-            found = problems.unseen(np.concatenate([found, child]), archive)
+            found = problems.fresh(self.problem, np.concatenate([found, child]), archive)
             if len(found) == batch:
                 break
         return problems.plain(found)

@@ -12,7 +12,7 @@ import numpy as np
 from greennas_jax.nao import acquisition, ensemble, gaussian_process, labels, latent_search
 from greennas_jax.nao.acquisition import AccuracyModel, Goal
 from greennas_jax.nao.labels import Labels, Warp
-from greennas_jax.nao.latent_search import CostHead, LatentConfig
+from greennas_jax.nao.latent_search import CostHead, Guide, LatentConfig
 from greennas_jax.nao.model import Model
 from greennas_jax.search import archive as archives
 from greennas_jax.search import problem as problems
@@ -34,6 +34,7 @@ class LatentSearch:
       distance: One edit's distance in the embedding.
       labels: Most labelled architectures there will be; the padding of the accuracy model.
       config: How to ascend.
+      guide: The problem's limits as the ascent feels them, or None.
     """
 
     problem: Problem
@@ -42,6 +43,7 @@ class LatentSearch:
     distance: jax.Array
     labels: int
     config: LatentConfig
+    guide: Guide | None = None
 
     def propose(self, archive: Archive, batch: int, rng: np.random.Generator) -> Proposal:
         """Return the batch of highest expected constrained improvement."""
@@ -50,10 +52,14 @@ class LatentSearch:
         posterior, warp, goal = self._fit(archive)
         visited = self._ascend(archive, posterior, goal, rng)
         pool, predicted = self._unique(visited, archive)
+        if self.problem.limits is not None:
+            pool = self._filled(pool, archive, rng)
+            if len(pool) == 0:
+                return problems.plain(pool)
         worth = self._score(posterior, pool, goal)[1]
         best = pool[np.argsort(-worth, kind="stable")[:EXPANDED]]
         edits = [self.problem.space.neighbours(row) for row in best]
-        pool = problems.unseen(np.concatenate([pool, *edits]), archive)
+        pool = problems.fresh(self.problem, np.concatenate([pool, *edits]), archive)
         features, worth = self._score(posterior, pool, goal)
         return self._select(posterior, warp, goal, pool, features, worth, predicted, batch)
 
@@ -95,7 +101,10 @@ class LatentSearch:
 
     def _first(self, archive: Archive, batch: int, rng: np.random.Generator) -> np.ndarray:
         """Return starting architectures: strata of log cost, far apart in the head outputs."""
-        drawn = problems.unseen(self.problem.space.sample(rng, 2 * CHUNK), archive)
+        drawn = problems.draw(self.problem, rng, 2 * CHUNK)
+        drawn = problems.fresh(self.problem, drawn, archive)
+        if len(drawn) == 0:
+            return drawn
         log_cost = np.log(self.problem.cost(drawn))
         order = np.argsort(log_cost, kind="stable")
         outputs = self._features(drawn)[:, : self._heads()]
@@ -160,7 +169,7 @@ class LatentSearch:
         best = summary.tokens[np.argsort(-worth, kind="stable")[: max(count // 4, 1)]]
         edits = np.concatenate([space.neighbours(row) for row in best[:4]])
         edits = edits[rng.permutation(len(edits))[: count // 4]]
-        samples = space.sample(rng, count)
+        samples = problems.draw(self.problem, rng, count)
         return np.concatenate([best, edits, samples])[:count].astype(np.int32)
 
     def _ascend(self, archive, posterior, goal, rng) -> latent_search.Visited:
@@ -177,8 +186,20 @@ class LatentSearch:
             jnp.asarray(starts),
             self.distance,
             key,
+            self.guide,
             config=self.config,
         )
+
+    def _filled(self, pool: np.ndarray, archive: Archive, rng: np.random.Generator) -> np.ndarray:
+        """Return what of a pool [n, T] is within the limits, with samples and edits that are.
+
+        An ascent that runs against a limit visits little that keeps to it.
+        """
+        known = archives.summarise(archive, self.problem.noise).tokens
+        known = known[self.problem.within(known)]
+        near = [self.problem.space.neighbours(row) for row in known[-EXPANDED:]]
+        drawn = problems.draw(self.problem, rng, self.config.restarts)
+        return problems.fresh(self.problem, np.concatenate([pool, drawn, *near]), archive)
 
     def _unique(self, visited: latent_search.Visited, archive: Archive):
         """Return new canonical strings [n, T] and the cost predicted before decoding, by key."""

@@ -146,13 +146,34 @@ def lower_bounds(problem: Problem, summary: Summary, config: SearchConfig) -> np
 def winner(problem: Problem, archive: Archive, config: SearchConfig) -> np.ndarray:
     """Return the tokens [T] of the cheapest architecture whose lower bound meets the guard.
 
-    Only the leaders' further trainings count. Where no bound meets it, the given network.
+    Only the leaders' further trainings count. Where no bound meets it, the given network; where
+    that breaks a limit, the one within the limits whose lower bound is the highest.
     """
     judged = archive if problem.deterministic else confirmed(archive)
+    summary, sure = _sure(problem, judged, config)
+    if sure.any():
+        return summary.tokens[np.flatnonzero(sure)[np.argmin(summary.cost[sure])]]
+    for known in (judged, archive):
+        summary = archives.summarise(known, problem.noise)
+        within = problem.within(summary.tokens)
+        if within.any():
+            bounds = np.where(within, lower_bounds(problem, summary, config), -np.inf)
+            return summary.tokens[np.argmax(bounds)]
+    return problem.given()
+
+
+def is_sure(problem: Problem, archive: Archive, config: SearchConfig) -> bool:
+    """Return whether the winner is sure to meet the guard, or is the given network."""
+    judged = archive if problem.deterministic else confirmed(archive)
+    return bool(_sure(problem, judged, config)[1].any())
+
+
+def _sure(problem: Problem, judged: Archive, config: SearchConfig) -> tuple[Summary, np.ndarray]:
+    """Return what is known of each architecture, and which ones may be the answer, bool [A]."""
     summary = archives.summarise(judged, problem.noise)
     sure = (lower_bounds(problem, summary, config) >= 0) & ~summary.stopped
     sure[0] = True
-    return summary.tokens[np.flatnonzero(sure)[np.argmin(summary.cost[sure])]]
+    return summary, sure & problem.within(summary.tokens)
 
 
 def _trained(archive: Archive, tokens: np.ndarray) -> np.ndarray:
@@ -181,11 +202,15 @@ def _leaders(
     own = problem.noise / np.sqrt(trained + config.repeats)
     needed = margin(problem, own, problem.noise, config.confidence)
     error = np.maximum(np.hypot(spread, problem.noise / 2), 1e-9)
-    saving = np.log(problem.cost(best[None])[0] / summary.cost)
+    found = best.any() and is_sure(problem, archive, config)
+    serves = found or problems.given_serves(problem)
+    cost = problem.cost(best[None])[0] if serves else problem.dearest()
+    saving = np.log(cost / summary.cost)
     open_to = (saving > 0) & ~summary.stopped & (trained < config.most_repeats)
+    open_to &= problem.within(summary.tokens)
     is_best = (summary.tokens == best).all(axis=1)
-    chosen = np.flatnonzero(is_best & best.any() & (trained < config.most_repeats)).tolist()
-    in_vain = 0 if best.any() else trained.sum() // (config.repeats * config.leaders)
+    chosen = np.flatnonzero(is_best & found & (trained < config.most_repeats)).tolist()
+    in_vain = 0 if found else trained.sum() // (config.repeats * config.leaders)
     for doubt in DOUBT * (in_vain + np.arange(config.leaders - len(chosen))):
         scaled = (mean - problem.threshold - needed) / error - doubt
         # A logistic curve stands for the normal distribution function (within 0.01).
@@ -209,6 +234,9 @@ def _propose(
     done = sum(query.kind == "search" for query in archive.queries)
     batch = min(config.batch, config.queries - done)
     proposal = algorithm.propose(archive, batch, rng)
+    if problem.limits is not None and len(proposal.tokens) == 0:
+        anchor = problems.fresh(problem, problem.limits.anchor[None], archive)
+        proposal = problems.plain(anchor)
     seeds = [problems.SEARCH_SEEDS + done + i for i in range(len(proposal.tokens))]
     return archive.add(evaluate(problem, proposal, seeds)) if seeds else archive
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from greennas_jax.search import archive as archives
 from greennas_jax.search.archive import Archive, Query
+from greennas_jax.search.limits import Limits
 from greennas_jax.spaces import factors as cost_factors
 
 # Seeds of the search, of the leaders' further trainings and of the final test never meet.
@@ -41,6 +42,7 @@ class Problem:
       margin: Accuracy above the threshold that a winner needs to be sure of the verdict; what is
         searched for is `threshold + margin`.
       deterministic: Whether repeating a query gives the same answer (proxies).
+      limits: Hard limits on everything that is queried and found, or None.
     """
 
     space: Any
@@ -52,6 +54,7 @@ class Problem:
     verdict: Verdict = Verdict()
     margin: float = 0.0
     deterministic: bool = False
+    limits: Limits | None = None
 
     @property
     def target(self) -> float:
@@ -61,6 +64,16 @@ class Problem:
     def cost(self, tokens: np.ndarray) -> np.ndarray:
         """Return the exact cost [n] of tokens [n, T] in the term's unit."""
         return np.asarray(cost_factors.exact(self.costs, np.asarray(tokens).T))[0]
+
+    def within(self, tokens: np.ndarray) -> np.ndarray:
+        """Return whether canonical tokens [n, T] keep to the limits, bool [n]."""
+        if self.limits is None:
+            return np.ones(len(tokens), bool)
+        return self.limits.within(tokens)
+
+    def dearest(self) -> float:
+        """Return a cost that no architecture of the space is above."""
+        return float(self.costs.constant[0] + sum(table[0].max() for table in self.costs.tables))
 
     def given(self) -> np.ndarray:
         """Return the tokens [T] of the given network."""
@@ -122,8 +135,30 @@ def start(problem: Problem, seeds: Sequence[int]) -> Archive:
 def best_feasible(problem: Problem, archive: Archive, mean: np.ndarray) -> float:
     """Return the lowest cost among architectures whose believed accuracy meets the guard."""
     summary = archives.summarise(archive, problem.noise)
-    feasible = (mean >= problem.target) & ~summary.stopped
-    return float(summary.cost[feasible].min()) if feasible.any() else float(summary.cost[0])
+    feasible = (mean >= problem.target) & ~summary.stopped & problem.within(summary.tokens)
+    if feasible.any():
+        return float(summary.cost[feasible].min())
+    return float(summary.cost[0]) if given_serves(problem) else problem.dearest()
+
+
+def given_serves(problem: Problem) -> bool:
+    """Return whether the given network keeps to the limits, so that it may be the answer."""
+    return problem.limits is None or bool(problem.within(problem.given()[None])[0])
+
+
+def draw(problem: Problem, rng: np.random.Generator, n: int) -> np.ndarray:
+    """Return random canonical strings within the limits, int32 [n, T]."""
+    drawn = problem.space.sample(rng, n)
+    return drawn if problem.limits is None else problem.limits.repaired(drawn, rng)
+
+
+def fresh(problem: Problem, tokens: np.ndarray, archive: Archive) -> np.ndarray:
+    """Return the distinct rows of tokens [n, T] that may be queried, in their order.
+
+    Those are within the limits and were never queried.
+    """
+    new = unseen(tokens, archive)
+    return new if problem.limits is None else new[problem.within(new)]
 
 
 def unseen(tokens: np.ndarray, archive: Archive) -> np.ndarray:

@@ -25,9 +25,8 @@ class RandomSearch:
         best = problems.best_feasible(self.problem, archive, mean)
         found = np.zeros((0, len(self.problem.space.positions)), np.int32)
         for _ in range(50):
-            drawn = problems.unseen(
-                np.concatenate([found, self.problem.space.sample(rng, 16 * batch)]), archive
-            )
+            drawn = problems.draw(self.problem, rng, 16 * batch)
+            drawn = problems.fresh(self.problem, np.concatenate([found, drawn]), archive)
             found = drawn[self.problem.cost(drawn) < best][:batch] if len(drawn) else drawn
             if len(found) == batch:
                 break

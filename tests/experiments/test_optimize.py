@@ -172,6 +172,40 @@ def test_a_folder_of_images_takes_the_journey(tmp_path):
     assert "the network tells 10 classes apart, the data have 2" in told
 
 
+def test_hard_limits_are_kept_by_everything_that_is_found(tmp_path):
+    config = QUICK | {"search.algorithm": "random", "search.queries": 8}
+    flags = {"dataset": "none", "measure": "never", "config": config}
+    # The given network has 1,370 parameters: 3*3*8 + 8 and 4*4*8*10 + 10; the convolution's output
+    # of 16*8*8*8 float32 alone is 32,768 bytes.
+    limits = {"max_parameters": 700, "target_memory": 30000}
+    done = optimize(tmp_path, **flags, **limits)
+    assert done.returncode == 0, done.stderr
+    assert "limits met: parameters at most 700 (1,370 -> " in done.stdout
+    assert "; peak memory at most 30.0 kB (46.4 kB -> " in done.stdout
+    report = json.loads((tmp_path / "w" / "report.json").read_text())
+    rows = {row["name"]: row for row in report["limits"]["targets"]}
+    assert {name: row["most"] for name, row in rows.items()} == limits
+    assert all(row["met"] and row["after"] <= row["most"] < row["before"] for row in rows.values())
+    assert report["pareto"] and len(report["pareto"]) == len(
+        list((tmp_path / "w/pareto").iterdir())
+    )
+    for number, point in enumerate(report["pareto"]):
+        assert point["parameters"] <= 700 and point["peak_memory_bytes"] <= 30000
+        text = (tmp_path / "w" / point["file"]).read_text()
+        assert json.loads(text) == point["spec"] and point["file"] == f"pareto/{number:03d}.json"
+        assert (point["provenance"], point["accuracy"]["provenance"]) == ("predicted", "proxy")
+    energies = [point["energy_j"] for point in report["pareto"]]
+    assert energies == sorted(energies)
+    # The run is another one under another limit.
+    other = optimize(tmp_path, **flags, **limits | {"max_parameters": 701})
+    assert other.returncode == 2 and "config.max_parameters was 700, is 701" in other.stderr
+    # No kernel is smaller than 1 x 1, no width below 1: nothing is written where none can.
+    none = optimize(tmp_path, **flags, workdir="v", max_parameters=12)
+    assert none.returncode == 2 and none.stdout == ""
+    assert none.stderr.startswith("error: max_parameters is 12, but no network of this space needs")
+    assert len(none.stderr.splitlines()) == 1 and not (tmp_path / "v").exists()
+
+
 def changed(**layers):
     found = json.loads(json.dumps(SPEC))
     for name, attributes in layers.items():
@@ -198,6 +232,7 @@ BAD = {
     "unknown type": (changed(pool={"type": "Mystery"}), {"strict": "true"}, "'Mystery'"),
     "config": (SPEC, {"config.search.algorithm": "magic"}, "latent, additive"),
     "drop": (SPEC, {"max_accuracy_drop": 1.5}, "max_accuracy_drop"),
+    "limit": (SPEC, {"target_time": "-1"}, "target_time is -1.0; allowed: a finite number above 0"),
     "workdir": (SPEC, {"workdir": "/proc/none/w"}, "/proc/none"),
 }
 

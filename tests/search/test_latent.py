@@ -1,9 +1,14 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from greennas_jax import limiting
 from greennas_jax.costs import devices, terms
 from greennas_jax.costs.settings import CostSettings
-from greennas_jax.nao import embedding
+from greennas_jax.nao import embedding, latent_search
 from greennas_jax.nao.ensemble import Ensemble
 from greennas_jax.nao.gaussian_process import Posterior
 from greennas_jax.nao.latent_search import LatentConfig
@@ -16,7 +21,7 @@ from greennas_jax.search.loop import SearchConfig
 from greennas_jax.search.problem import Problem
 from greennas_jax.spaces import edits, exact
 from greennas_jax.spec import paleo_json
-from tests.search import synthetic
+from tests.search import limited, synthetic
 
 QUICK = TrainingConfig(pool=2048, steps=300, batch=64)
 SMALL = ModelConfig(width=32, hidden=64)
@@ -184,3 +189,19 @@ def test_cost_only_search_on_real_chains(name):
     _, best = exact.cheapest(problem.costs, {"energy": 1.0})
     _, cost = search_for(problem, found).cheapest(np.random.default_rng(0))
     assert cost <= 1.01 * best
+
+
+def test_the_ascent_feels_limits_and_nothing_beyond_them_is_queried(taught):
+    most = 3.0
+    problem = limited.problem(energy=most, threshold=0.85)
+    heads = {name: taught.heads[name] for name in ("energy",)}
+    guide = limiting.guide(problem.limits, heads)
+    algorithm = search_for(problem, taught, paths="relaxed")
+    archive, _ = run(dataclasses.replace(algorithm, guide=guide), 0, queries=32)
+    costs = [q.cost for q in archive.queries if q.kind != "baseline"]
+    assert len(costs) >= 32 and max(costs) <= most
+    # Well within, the step is flat; well beyond, its slope is that of the log: 1 / 0.05.
+    inside, beyond = jnp.log(jnp.array([[0.5 * most]])), jnp.log(jnp.array([[1.4 * most]]))
+    slope = jax.grad(lambda log_cost: latent_search.room(guide, log_cost).sum())
+    np.testing.assert_allclose(slope(inside), 0.0, atol=1e-3)
+    np.testing.assert_allclose(slope(beyond), -20.0, rtol=0.01)
