@@ -221,13 +221,25 @@ def make(
             template, recipe, run.method, images, child, seed, thresholds, active
         )
 
+    shared = execution.replicate(images, over)
+    program = execution.spread(train_one, run, over)
+    child = masks.describe(given, template, given)
+
+    def needed(per_device: int) -> int:
+        many = (child, np.uint32(0), np.zeros(len(recipe.checks), np.float32), np.True_)
+        size = over.size * per_device
+        shapes = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((size, *np.shape(leaf)), np.asarray(leaf).dtype), many
+        )
+        return execution.bytes_of(program.lower(shared, shapes).compile())
+
     return Children(
         given=given,
         template=template,
         recipe=recipe,
-        images=execution.replicate(images, over),
-        run=run,
+        images=shared,
+        run=execution.affordable(run, needed),
         devices=over.size,
-        program=execution.spread(train_one, run, over),
+        program=program,
         progress=progress,
     )

@@ -11,6 +11,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from greennas_jax.build import convolution
 
 AXIS = "data"
+# Share of a device's free memory that trainings may fill.
+SPARED = 0.85
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,51 @@ def default() -> Execution:
     if jax.default_backend() == "cpu":
         return Execution()
     return Execution(together="vmap", method="lax", per_device=32)
+
+
+def free_bytes() -> int | None:
+    """Return the memory that a device has left [bytes]; None where it does not tell, as CPUs."""
+    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+    left = [
+        each["bytes_limit"] - each.get("bytes_in_use", 0) for each in stats if "bytes_limit" in each
+    ]
+    return min(left) if left else None
+
+
+def affordable(
+    execution: Execution, needed: Callable[[int], int], free: int | None = None
+) -> Execution:
+    """Return how trainings run so that those side by side fit into a device's memory.
+
+    Args:
+      execution: How they would run had memory no end.
+      needed: Bytes that a device needs for so many children in one call.
+      free: Bytes that it has; by default what it tells.
+
+    Returns:
+      The same with fewer children a call where that many do not fit; one at least.
+    """
+    free = free_bytes() if free is None else free
+    if free is None or execution.together != "vmap":
+        return execution
+    count, room = execution.per_device, SPARED * free
+    while count > 1 and (bytes_ := needed(count)) > room:
+        # Memory grows with the children, beside what they share.
+        count = max(1, min(count - 1, int(count * room / bytes_)))
+    return dataclasses.replace(execution, per_device=count)
+
+
+def bytes_of(compiled: Any) -> int:
+    """Return the bytes that a compiled program needs on a device: arguments, results, between."""
+    told = compiled.memory_analysis()
+    if told is None:
+        return 0
+    return (
+        told.argument_size_in_bytes
+        + told.output_size_in_bytes
+        + told.temp_size_in_bytes
+        - told.alias_size_in_bytes
+    )
 
 
 def mesh() -> Mesh:
