@@ -127,7 +127,7 @@ def amounts(rows: Sequence[Measurement]) -> Amounts:
     return Amounts(found[0], found[1], found[2], kind, *paleo.product_sizes(table))
 
 
-def _share(coefficient: float, terms: np.ndarray) -> float | None:
+def share(coefficient: float, terms: np.ndarray) -> float | None:
     """Return 1 / coefficient, None where the term takes no time."""
     if not terms.any() or coefficient <= 1 / LARGEST_SHARE:
         return None
@@ -163,8 +163,8 @@ def times(rows: Sequence[Measurement], peaks: dict[str, Peaks], *, seed: int) ->
                 dtype=dtype,
                 mode=mode,
                 overhead_us=1000 * float(fit.coefficients[0]),
-                compute=_share(float(fit.coefficients[1]), terms[:, 1]),
-                memory=_share(float(fit.coefficients[2]), terms[:, 2]),
+                compute=share(float(fit.coefficients[1]), terms[:, 1]),
+                memory=share(float(fit.coefficients[2]), terms[:, 2]),
                 half_inputs=fit.half_inputs,
                 half_outputs=fit.half_outputs,
                 rows=int(own.sum()),

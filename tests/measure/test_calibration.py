@@ -17,7 +17,7 @@ TRUTH = {"convolution": (7.0, 0.5, 0.25), "inner_product": (3.0, 0.8, 0.4)}
 def measured():
     """Return layers of a device that is known, their times 3 % off at random, some far off."""
     counts = {"convolution": 40, "inner_product": 30}
-    cases = sweep.draw(sweep.EXTENTS["small"]._replace(counts=counts))
+    cases = sweep.draw(sweep.EXTENTS["small"]._replace(counts=counts, flops=(1e4, 1e7)))
     generator = np.random.default_rng(1)
     rows = [Measurement(case, 1.0, 0.0, None, "no meter") for case in cases]
     amount = calibration.amounts(rows)
