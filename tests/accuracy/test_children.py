@@ -99,6 +99,25 @@ def test_a_trial_depends_on_network_and_seed_alone(measured, tiny, baseline):
     assert measured.evaluate(networks[:1], [9]) != together[:1]
 
 
+def test_margins_are_wider_where_gathered_statistics_scatter():
+    recipe = training.Recipe()
+    curves = [(0.90, 0.95, 0.97, 0.98), (0.80, 0.95, 0.99, 0.99)]
+    trials = [oracle.Trial(curve[-1], False, 8.0, curve) for curve in curves]
+    plain = children.stopping_thresholds(recipe, trials)
+    np.testing.assert_allclose(plain, [0.85 - 0.08, 0.95 - 0.05, 0.98 - 0.03])
+    # Standard deviations 0.0707, 0 and 0.0141.
+    wide = children.stopping_thresholds(recipe, trials, 6.0)
+    np.testing.assert_allclose(wide, [0.85 - 0.6 / 2**0.5, 0.90, 0.98 - 0.12 / 2**0.5])
+    assert children.stopping_thresholds(recipe, trials[:1], 6.0)[0] == pytest.approx(0.82)
+
+
+@pytest.mark.parametrize(
+    ("name", "keeps"), [("mobilenet_v1", True), ("resnet8_digits", True), ("lenet5", False)]
+)
+def test_networks_that_gather_statistics_are_known(specs, name, keeps):
+    assert children.keeps_statistics(paleo_json.load(specs / f"{name}.json")) is keeps
+
+
 def test_children_far_below_the_given_curve_are_stopped(measured, tiny, baseline):
     narrow = tiny.replace(
         layers=tuple(
