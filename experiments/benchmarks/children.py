@@ -9,7 +9,7 @@ import os
 import pathlib
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -47,60 +47,71 @@ def run(options: suites.Options) -> dict[str, Any]:
     networks = [space.decode(tokens) for tokens in space.sample(rng, size * (repeats + 1))]
     seeds = list(range(len(networks)))
 
-    first = _seconds(lambda: batched.evaluate(networks[:size], seeds[:size]))
-    warm, true_shape = [], []
+    first = _timed(lambda: batched.evaluate(networks[:size], seeds[:size]))
+    warm, true_shape, compiling = [], [], []
     for turn in range(1, repeats + 1):
         part = slice(turn * size, (turn + 1) * size)
-        warm.append(_seconds(lambda part=part: batched.evaluate(networks[part], seeds[part])))
+        warm.append(_timed(lambda part=part: batched.evaluate(networks[part], seeds[part])))
         some = networks[part][:alone]
-        true_shape.append(_seconds(lambda some=some: _each(some, batched)))
-    return _figures(batched, size, alone, first, warm, true_shape)
-
-
-def _seconds(work: Any) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def _figures(
-    batched: children.Children,
-    size: int,
-    alone: int,
-    first: float,
-    warm: Sequence[float],
-    true_shape: Sequence[float],
-) -> dict[str, Any]:
-    rates = [60 * size / seconds for seconds in warm]
-    reference = [60 * alone / seconds for seconds in true_shape]
-    after = suites.spread(rates)
-    compiling = max(first - size * 60 / after["median"], 0.0)
-    counted = [60 * SEARCH / (compiling + 60 * SEARCH / rate) for rate in rates]
+        true_shape.append(_timed(lambda some=some: compiling.extend(_each(some, batched))))
     return {
-        "network": batched.given.name,
+        "network": given.name,
         "dataset": DATASET,
         "epochs": batched.recipe.epochs,
         "batch_size": batched.recipe.batch_size,
         "devices": batched.devices,
         "children_per_call": size,
+        **_figures(size, alone, first, warm, true_shape),
+        "reference_share_of_compiling": sum(a for a, _ in compiling) / sum(b for _, b in compiling),
+    }
+
+
+class Took(NamedTuple):
+    """Seconds that some work took: of the wall clock, and of all cores together."""
+
+    wall: float
+    cores: float
+
+
+def _timed(work: Any) -> Took:
+    start, cores = time.perf_counter(), time.process_time()
+    work()
+    return Took(time.perf_counter() - start, time.process_time() - cores)
+
+
+def _figures(
+    size: int, alone: int, first: Took, warm: Sequence[Took], true_shape: Sequence[Took]
+) -> dict[str, Any]:
+    rates = [60 * size / took.wall for took in warm]
+    reference = [60 * alone / took.wall for took in true_shape]
+    compiling = max(first.wall - min(took.wall for took in warm), 0.0)
+    counted = [60 * SEARCH / (compiling + 60 * SEARCH / rate) for rate in rates]
+    per_core = [took.cores / size for took in warm]
+    alone_per_core = [took.cores / alone for took in true_shape]
+    return {
         "compile_s": compiling,
-        "architectures_per_minute": after,
+        "architectures_per_minute": suites.spread(rates),
         f"architectures_per_minute_of_{SEARCH}_with_compile": suites.spread(counted),
+        "core_s_per_architecture": suites.spread(per_core),
         "reference": TRUE_SHAPE,
         "reference_networks": alone * len(true_shape),
         "reference_architectures_per_minute": suites.spread(reference),
+        "reference_core_s_per_architecture": suites.spread(alone_per_core),
         "ratio": suites.spread([a / b for a, b in zip(rates, reference, strict=True)]),
         "ratio_with_compile": suites.spread(
             [a / b for a, b in zip(counted, reference, strict=True)]
         ),
+        "ratio_of_core_s": suites.spread(
+            [b / a for a, b in zip(per_core, alone_per_core, strict=True)]
+        ),
     }
 
 
-def _each(networks: Sequence[Network], batched: children.Children) -> list[float]:
-    """Train each network at its true shape and return the accuracies."""
+def _each(networks: Sequence[Network], batched: children.Children) -> list[tuple[float, float]]:
+    """Train each network at its true shape and return seconds of compiling, and of all."""
     devices = jax.local_devices()[: batched.devices]
 
-    def of_device(number: int) -> list[float]:
+    def of_device(number: int) -> list[tuple[float, float]]:
         device = devices[number]
         images = jax.device_put(jax.device_get(batched.images), device)
         return [_alone(network, batched, images) for network in networks[number :: len(devices)]]
@@ -109,7 +120,11 @@ def _each(networks: Sequence[Network], batched: children.Children) -> list[float
         return [found for part in pool.map(of_device, range(len(devices))) for found in part]
 
 
-def _alone(network: Network, batched: children.Children, images: training.Images) -> float:
+def _alone(
+    network: Network, batched: children.Children, images: training.Images
+) -> tuple[float, float]:
+    start = time.perf_counter()
+
     def apply(module, statistics, batch, training, key):
         return flax_network.apply(module, statistics, batch, training=training, key=key)
 
@@ -128,4 +143,8 @@ def _alone(network: Network, batched: children.Children, images: training.Images
             training.EVALUATION_BATCH[batched.run.method],
         )[0].accuracy
 
-    return float(jax.jit(train)(images, jax.random.key(0)))
+    key = jax.device_put(jax.random.key(0), jax.tree.leaves(images)[0].device)
+    program = jax.jit(train).lower(images, key).compile()
+    compiled = time.perf_counter()
+    jax.block_until_ready(program(images, key))
+    return compiled - start, time.perf_counter() - start

@@ -20,7 +20,6 @@ from greennas_jax.accuracy import template as templates
 from greennas_jax.spec.network import Network
 
 
-
 class Scores(NamedTuple):
     """Scores of one network under one draw of weights; higher is better.
 

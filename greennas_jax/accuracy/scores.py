@@ -177,9 +177,7 @@ def make(
         child, seed = one
         parameters = initial.scaled(initial.draw(template, jax.random.key(seed)), child)
         # Compiled together, weights are scaled again inside everything that reads them.
-        sight = Sight(
-            template, child, jax.lax.optimization_barrier(parameters), batch, run.method
-        )
+        sight = Sight(template, child, jax.lax.optimization_barrier(parameters), batch, run.method)
         return jax.numpy.stack([score.function(sight) for score in chosen])
 
     return Scorer(
@@ -193,9 +191,7 @@ def make(
 register(
     Score(
         "naswot",
-        lambda s: naswot.naswot(
-            s.template, s.child, s.parameters, s.batch.images, method=s.method
-        ),
+        lambda s: naswot.naswot(s.template, s.child, s.parameters, s.batch.images, method=s.method),
         "Mellor et al. 2021, section 3",
     )
 )
