@@ -44,7 +44,9 @@ def run(options: suites.Options) -> dict[str, Any]:
     bars = children.stopping_thresholds(measured.recipe, measured.baseline([100, 101, 102]))
     stopped = [_stopped(own[0], bars, measured.recipe) for own in trials]
     weights = sharing.learn(measured, networks, epochs=epochs, seed=options.seed)
-    single = children.make(given, data, recipe=dataclasses.replace(recipe, epochs=1))
+    single = measured
+    if measured.recipe.epochs != 1:
+        single = children.make(given, data, recipe=dataclasses.replace(recipe, epochs=1))
     judged = {
         "shared weights": (sharing.judge(measured, networks, weights), epochs),
         "shared weights, fine-tuned": (
