@@ -4,7 +4,7 @@ import os
 import pathlib
 
 
-def prepare(*, split: bool = True) -> None:
+def prepare(*, split: bool = True, cache: bool = True) -> None:
     """Let every core of a host without accelerator be a device, and keep what is compiled.
 
     The cache lies in `$GREENNAS_CACHE`, else in the user's cache folder; an empty variable turns
@@ -12,6 +12,7 @@ def prepare(*, split: bool = True) -> None:
 
     Args:
       split: Whether each core is a device of its own; otherwise all are one.
+      cache: Whether to keep what is compiled.
     """
     import jax
 
@@ -19,7 +20,7 @@ def prepare(*, split: bool = True) -> None:
         jax.config.update("jax_num_cpu_devices", min(len(os.sched_getaffinity(0)), 8))
     default = pathlib.Path.home() / ".cache" / "greennas-jax"
     folder = os.environ.get("GREENNAS_CACHE", os.fspath(default))
-    if folder:
+    if folder and cache:
         jax.config.update("jax_compilation_cache_dir", folder)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -15,14 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from greennas_jax.accuracy import children, forward, initial, live, masks, oracle, synflow
+from greennas_jax.accuracy import children, initial, masks, naswot, oracle, synflow
 from greennas_jax.accuracy import template as templates
-from greennas_jax.build import convolution
 from greennas_jax.spec.network import Network
-
-# Kinds of slots whose outputs are compared where a network has no activation.
-MIXING = ("convolution", "dense", "positionwise", "attention", "feed_forward")
-METHOD: convolution.Method = "lax"
 
 
 class Scores(NamedTuple):
@@ -121,49 +116,6 @@ def relative_score(found: Scores, given: Scores) -> float:
     return 1.0 - worst if np.isfinite(worst) else 0.0
 
 
-def _activated(slot: templates.Slot) -> bool:
-    """Return whether a slot has an activation, behind itself or inside."""
-    inside = slot.kind == "feed_forward" and slot.node.view.activation
-    return bool(slot.node.activation or inside)
-
-
-def naswot(
-    template: templates.Template,
-    child: dict[str, initial.Arrays],
-    parameters: initial.Parameters,
-    images: jax.Array,
-) -> jax.Array:
-    """Return log det of the kernel of activation codes: float32.
-
-    Entry (i, j) counts the units that are active for both or for neither of images i and j (Mellor
-    et al. 2021, section 3). Units are those in front of an activation, inside of feed-forward
-    layers too; where the text has none, all outputs of weighted layers. Behind a smooth rectifier
-    (GELU, SiLU) the sign still tells what is let through. One is added to the diagonal, which a
-    pair of equal codes would make singular.
-
-    Args:
-      template: The plan.
-      child: Arrays of one variant.
-      parameters: Its initial parameters.
-      images: float32 [N, H, W, C] or [N, S, D], or int32 token numbers [N, S].
-    """
-    activated = any(_activated(slot) for slot in template.slots)
-    agreements: list[jax.Array] = []
-
-    def observe(slot: templates.Slot, values: jax.Array, counts: jax.Array) -> None:
-        counted = _activated(slot) if activated else slot.kind in MIXING
-        if not counted or slot.node.name == template.logits:
-            return
-        weight = jnp.broadcast_to(counts, values.shape[1:]).reshape(-1)
-        codes = (values > 0).astype(jnp.float32).reshape(values.shape[0], -1)
-        agreements.append((codes * weight) @ codes.T + ((1 - codes) * weight) @ (1 - codes).T)
-
-    mode = live.Mode(True, METHOD, observe)
-    forward.run(template, child, parameters, initial.statistics(template), images, mode)
-    total = sum(agreements, start=jnp.eye(images.shape[0]))
-    return jnp.linalg.slogdet(total)[1]
-
-
 def _random_inputs(vocabulary: int, shape: tuple[int, ...], seed: int) -> np.ndarray:
     """Return standard normal images, or token numbers that are all alike probable."""
     rng = np.random.default_rng(seed)
@@ -206,7 +158,7 @@ def make(
     drawn = jax.jit(lambda seed: initial.draw(template, jax.random.key(seed)))
     # Apart: compiled together, weights are scaled again inside everything that reads them.
     scaled = jax.jit(initial.scaled)
-    codes = jax.jit(lambda child, weights, images: naswot(template, child, weights, images))
+    codes = jax.jit(lambda child, weights, images: naswot.naswot(template, child, weights, images))
     flow = jax.jit(lambda child, weights: synflow.log_synflow(template, child, weights))
 
     def scores(child: Any, draws: initial.Parameters) -> Scores:

@@ -9,7 +9,7 @@ looked up and a normalisation multiply nothing); depth is the number of weighted
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from greennas_jax.spec import layers as layer_views
@@ -64,16 +64,29 @@ def live_layers(network: Network) -> tuple[Layer, ...]:
     return tuple(layer for layer in order if layer.name in reached)
 
 
-def paths(network: Network) -> Paths:
+def is_weighted(layer: Layer) -> bool:
+    """Return whether a layer multiplies by weights."""
+    return layer.type in WEIGHTED_TYPES
+
+
+def paths(network: Network, counted: Callable[[Layer], bool] = is_weighted) -> Paths:
     """Return the paths from the inputs to the outputs of the live graph, by dynamic programming.
 
     The numbers are exact whole numbers of any size; a network without live layers has no paths.
+
+    Args:
+      network: The network.
+      counted: Which layers make a path deeper.
     """
-    live = live_layers(network)
+    return paths_through(live_layers(network), counted)
+
+
+def paths_through(live: Sequence[Layer], counted: Callable[[Layer], bool] = is_weighted) -> Paths:
+    """Return the paths through layers in topological order; see `paths`."""
     found: dict[str, Paths] = {}
     for layer in live:
         incoming = [found[parent] for parent in layer.parents]
-        weight = int(layer.type in WEIGHTED_TYPES)
+        weight = int(counted(layer))
         found[layer.name] = _joined(incoming or [Paths(1, 0, 0, 0)], weight)
     read = {parent for layer in live for parent in layer.parents}
     ends = [found[layer.name] for layer in live if layer.name not in read]

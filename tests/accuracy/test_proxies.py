@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from greennas_jax.accuracy import extract, initial, masks, proxies, synflow
+from greennas_jax.accuracy import extract, initial, masks, naswot, proxies, synflow
 from greennas_jax.accuracy import template as templates
 from greennas_jax.build import flax_network, graph
 from greennas_jax.spec import paleo_json
@@ -65,7 +65,7 @@ def test_naswot_counts_equal_codes_of_the_rebuilt_network(monkeypatch):
     images = np.random.default_rng(0).normal(size=(5, 12, 12, 1)).astype(np.float32)
     draws = jax.jit(lambda: initial.draw(template, jax.random.key(0)))()
     score = jax.jit(
-        lambda child: proxies.naswot(template, child, initial.scaled(draws, child), images)
+        lambda child: naswot.naswot(template, child, initial.scaled(draws, child), images)
     )
     for seed in (0, 2, 5):
         variant = random_variants.random_variant(given, seed) if seed else given

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from greennas_jax.accuracy import extract, initial, masks, proxies, synflow
+from greennas_jax.accuracy import extract, initial, masks, naswot, proxies, synflow
 from greennas_jax.accuracy import template as templates
 from greennas_jax.build import flax_network, sequence
 from greennas_jax.spec import paleo_json
@@ -126,7 +126,7 @@ def test_naswot_counts_the_hidden_codes_of_the_rebuilt_network():
     images = np.random.default_rng(0).normal(size=(5, 8, 8, 1)).astype(np.float32)
     draws = jax.jit(lambda: initial.draw(template, jax.random.key(0)))()
     score = jax.jit(
-        lambda child: proxies.naswot(template, child, initial.scaled(draws, child), images)
+        lambda child: naswot.naswot(template, child, initial.scaled(draws, child), images)
     )
     for seed in (0, 2):
         variant = random_variants.random_transformer(given, seed, drop=0.2) if seed else given

@@ -1,0 +1,52 @@
+r"""Measure the project's own speed and quality on this machine: one suite per run.
+
+python experiments/benchmark.py --suite=children --json=/tmp/children.json
+
+Every suite compares with a reference that runs in the same process, and says which. `--small` does
+as little as shows that a suite works; its figures mean nothing.
+"""
+
+import json
+
+import command_line
+import runtime
+from absl import flags
+from benchmarks import suites
+
+from greennas_jax.report import files
+
+_SUITE = flags.DEFINE_enum("suite", None, suites.names(), suites.described(), required=True)
+_JSON = flags.DEFINE_string("json", None, "Write what was measured into this file, too.")
+_SMALL = flags.DEFINE_bool("small", False, "Do very little: a test that the suite works.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of every random choice.", lower_bound=0)
+_SPEC = flags.DEFINE_string(
+    "spec", None, "The given network, a file in Paleo's JSON, where a suite has one."
+)
+_TABLE = flags.DEFINE_string(
+    "table", None, "The file of a tabular benchmark, where a suite reads one."
+)
+_ACCURACY_COLUMN = flags.DEFINE_string(
+    "accuracy_column", "cifar100_acc", "The table's column of accuracies."
+)
+
+
+def main() -> None:
+    """Run the suite that the flags name and print its figures as JSON."""
+    options = suites.Options(
+        small=_SMALL.value,
+        seed=_SEED.value,
+        spec=_SPEC.value,
+        table=_TABLE.value,
+        accuracy_column=_ACCURACY_COLUMN.value,
+    )
+    suite = suites.get(_SUITE.value)
+    # What a suite measures is never an old compilation.
+    runtime.prepare(cache=False)
+    found = suites.document(suite, options)
+    print(json.dumps(found, indent=2, allow_nan=False))
+    if _JSON.value:
+        files.write_json(_JSON.value, found)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,1 @@
+"""Suites of `benchmark.py`: one module each, registered by name."""

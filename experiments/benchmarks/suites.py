@@ -1,0 +1,93 @@
+"""The suites by name, what each is told, and what all of them report.
+
+A suite is a module beside this one with `run(options) -> figures`, named like the suite; it is
+imported when it is asked for, so that others may need packages that are not installed.
+"""
+
+import dataclasses
+import importlib
+import importlib.metadata
+import platform
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+SCHEMA = "greennas.benchmark/1"
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
+
+# Name -> what is measured.
+SUITES = {
+    "children": "trainings per minute in one masked template, and at true shapes",
+    "costs": "architectures costed per second from a space's tables, and one after the other",
+    "proxies": "rank correlation of training-free scores with a table's accuracies (--table)",
+    "sharing": "rank correlation of shared weights with full training, beside one epoch of it",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a suite is told.
+
+    Attributes:
+      small: Whether to do as little as shows that it works.
+      seed: Decides every random choice.
+      spec: File of the given network; None for the suite's own.
+      table: File of a tabular benchmark, if any.
+      accuracy_column: The table's column of accuracies.
+    """
+
+    small: bool = False
+    seed: int = 0
+    spec: str | None = None
+    table: str | None = None
+    accuracy_column: str = "cifar100_acc"
+
+
+def names() -> list[str]:
+    """Return the names of all suites."""
+    return list(SUITES)
+
+
+def described() -> str:
+    """Return what every suite measures, as one text."""
+    return "; ".join(f"{name}: {what}" for name, what in SUITES.items()) + "."
+
+
+def get(name: str) -> Any:
+    """Return the module of a suite."""
+    return importlib.import_module(f"{__package__}.{name}")
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Return the median of some repeats, the least and the largest, and all of them."""
+    found = [float(value) for value in values]
+    return {
+        "median": statistics.median(found),
+        "least": min(found),
+        "most": max(found),
+        "repeats": found,
+    }
+
+
+def document(suite: Any, options: Options) -> dict[str, Any]:
+    """Run a suite and return what it found, with the machine and the versions.
+
+    Args:
+      suite: From `get`.
+      options: What the suite is told.
+    """
+    from greennas_jax.measure import machine
+
+    figures = suite.run(options)
+    return {
+        "schema": SCHEMA,
+        "suite": suite.__name__.rsplit(".", 1)[-1],
+        "small": options.small,
+        "seed": options.seed,
+        "machine": machine.here()._asdict(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+        },
+        **figures,
+    }

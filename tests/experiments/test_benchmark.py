@@ -1,0 +1,48 @@
+import json
+
+import pytest
+
+from tests.experiments.programs import SPEC, assert_refused, run
+
+
+def benchmarked(tmp_path, suite, *arguments):
+    """Run a suite on little and return what it wrote, which is what it printed."""
+    spec, out = tmp_path / "spec.json", tmp_path / "out.json"
+    spec.write_text(json.dumps(SPEC))
+    result = run(
+        "benchmark",
+        f"--suite={suite}",
+        "--small",
+        f"--spec={spec}",
+        f"--json={out}",
+        *arguments,
+        timeout=400,
+    )
+    assert result.returncode == 0, result.stderr
+    found = json.loads(out.read_text())
+    assert found == json.loads(result.stdout)
+    assert (found["schema"], found["suite"]) == ("greennas.benchmark/1", suite)
+    assert found["small"] and found["machine"]["cores"] >= 1 and found["versions"]["jax"]
+    return found
+
+
+def test_children(tmp_path):
+    found = benchmarked(tmp_path, "children")
+    rate = found["architectures_per_minute"]["median"]
+    reference = found["reference_architectures_per_minute"]["median"]
+    assert found["ratio"]["median"] == pytest.approx(rate / reference)
+    # With the compilation counted, training takes longer and never less.
+    assert 0 < found["ratio_with_compile"]["median"] <= found["ratio"]["median"]
+    assert found["reference"].startswith("each network built, compiled and trained")
+
+
+def test_costs(tmp_path):
+    found = benchmarked(tmp_path, "costs")
+    rate = found["architectures_per_s"]
+    assert found["ratio_to_python_walk"] == pytest.approx(rate / found["python_walk_per_s"])
+    # float32 sums of a few layers.
+    assert found["largest_relative_difference"] < 1e-5
+
+
+def test_unknown_suites_are_refused():
+    assert_refused(run("benchmark", "--suite=speed"), "speed", "children|costs")
