@@ -37,7 +37,7 @@ def run(options: suites.Options) -> dict[str, Any]:
         recipe = dataclasses.replace(recipe, epochs=1, batch_size=128)
     space = edits.build(given)
     rng = np.random.default_rng(options.seed)
-    networks = [space.decode(tokens) for tokens in space.sample(rng, count)]
+    networks = [space.decode(tokens) for tokens in _distinct(space, rng, count)]
     measured = children.make(given, data, recipe=recipe)
     trials = _full(measured, networks, seeds + 1)
     truth = [float(np.mean([t.accuracy for t in own[1:]])) for own in trials]
@@ -78,6 +78,18 @@ def run(options: suites.Options) -> dict[str, Any]:
             name: _row(values, truth, taken) for name, (values, taken) in judged.items()
         },
     }
+
+
+def _distinct(space: edits.EditSpace, rng: np.random.Generator, count: int) -> np.ndarray:
+    """Return different random strings: equal ones would be ranked right by any judgement.
+
+    Raises:
+      ValueError: If the space is too small.
+    """
+    _, first = np.unique(drawn := space.sample(rng, 20 * count), axis=0, return_index=True)
+    if len(first) < count:
+        raise ValueError(f"{space.name}: {len(first)} different architectures; {count} needed")
+    return drawn[np.sort(first)[:count]]
 
 
 def _full(

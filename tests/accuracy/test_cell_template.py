@@ -7,7 +7,7 @@ from greennas_jax.build import flax_network
 from greennas_jax.spaces import nasbench201_network as cells
 from greennas_jax.spaces import nasbench201_strings as strings
 
-CONFIG = cells.CellConfig(cells=1, stages=2, channels=4, image=8, classes=3, batch_size=5)
+CONFIG = cells.CellConfig(cells=1, stages=1, channels=4, image=8, classes=3, batch_size=5)
 TEXTS = (
     "|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+|skip_connect~0|none~1|nor_conv_3x3~2|",
     "|avg_pool_3x3~0|+|none~0|skip_connect~1|+|nor_conv_1x1~0|nor_conv_3x3~1|none~2|",
@@ -23,7 +23,7 @@ CHOICES = {
 
 @pytest.fixture(scope="module")
 def supernet():
-    edges = [f"stage{stage}_1/{a}to{b}" for stage in (1, 2) for a, b in strings.EDGES]
+    edges = [f"stage1_1/{a}to{b}" for a, b in strings.EDGES]
     return cell_template.make(cells.expand(np.zeros(6, np.int32), CONFIG), edges)
 
 
@@ -31,8 +31,7 @@ def _choices(text):
     tokens = strings.parse(text)
     live_edges = strings.live_edges(tokens)
     return {
-        f"stage{stage}_1/{a}to{b}": CHOICES[strings.OPERATIONS[token]] if used else None
-        for stage in (1, 2)
+        f"stage1_1/{a}to{b}": CHOICES[strings.OPERATIONS[token]] if used else None
         for (a, b), token, used in zip(strings.EDGES, tokens, live_edges, strict=True)
     }
 
@@ -67,6 +66,6 @@ def test_unknown_choices_are_refused(supernet):
     choices = _choices(TEXTS[0])
     with pytest.raises(ValueError, match="edge 'stage1_1/0to1' is 5; allowed: 3, 1, 'pool'"):
         cell_template.describe(supernet, {**choices, "stage1_1/0to1": 5})
-    del choices["stage2_1/2to3"]
-    with pytest.raises(ValueError, match="edge 'stage2_1/2to3' is 'not named'; allowed"):
+    del choices["stage1_1/2to3"]
+    with pytest.raises(ValueError, match="edge 'stage1_1/2to3' is 'not named'; allowed"):
         cell_template.describe(supernet, choices)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.experiments.programs import SPEC, assert_refused, run
+from tests.experiments.programs import FAST, SPEC, assert_refused, run
 
 
 def benchmarked(tmp_path, suite, *arguments):
@@ -16,7 +16,7 @@ def benchmarked(tmp_path, suite, *arguments):
         f"--spec={spec}",
         f"--json={out}",
         *arguments,
-        timeout=400,
+        **FAST,
     )
     assert result.returncode == 0, result.stderr
     found = json.loads(out.read_text())

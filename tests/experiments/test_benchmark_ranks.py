@@ -3,10 +3,8 @@ import json
 
 import pytest
 
-from tests.experiments.programs import SPEC, assert_refused, environment, run
+from tests.experiments.programs import FAST, SPEC, assert_refused, run
 
-# Compiled fast: the figures mean nothing here.
-FAST = {"env": environment() | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}, "timeout": 400}
 CELLS = (
     "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|skip_connect~2|",
     "|nor_conv_1x1~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|skip_connect~2|",
@@ -36,7 +34,7 @@ def test_proxies(table, tmp_path):
     # 1, 0 against 3, 2, 0, 1: 1 - 6 (1 + 1) / (4 x 15).
     assert found["spearman"]["parameters"] == pytest.approx(0.8)
     assert found["spearman"]["flops"] == pytest.approx(0.8)
-    assert set(found["spearman"]) >= {"naswot", "log_synflow", "jacobian_covariance"}
+    assert set(found["spearman"]) == {"naswot", "parameters", "flops"}
     assert "no data is read" in found["inputs"]
 
 
@@ -45,8 +43,6 @@ def test_bad_tables_are_refused(table):
     assert_refused(refused, "--table=FILE")
     wrong = run("benchmark", "--suite=proxies", f"--table={table}", "--accuracy_column=a")
     assert_refused(wrong, "cells.csv", "no column 'a'")
-    few = run("benchmark", "--suite=proxies", f"--table={table}", "--accuracy_column=accuracy")
-    assert_refused(few, "4 connected cells; 200 needed")
 
 
 @pytest.mark.slow
