@@ -41,7 +41,7 @@ def run(options: suites.Options) -> dict[str, Any]:
     measured = children.make(given, data, recipe=recipe)
     trials = _full(measured, networks, seeds + 1)
     truth = [float(np.mean([t.accuracy for t in own[1:]])) for own in trials]
-    bars = children.stopping_thresholds(measured.recipe, measured.baseline([100, 101, 102]))
+    bars = measured.after_baseline(measured.baseline([100, 101, 102])).thresholds
     stopped = [_stopped(own[0], bars, measured.recipe) for own in trials]
     weights = sharing.learn(measured, networks, epochs=epochs, seed=options.seed)
     single = measured
