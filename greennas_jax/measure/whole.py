@@ -67,7 +67,7 @@ def times(
     Returns:
       One entry for every kind that a network has; the errors are those of whole networks.
     """
-    used = np.flatnonzero(done.calls.any(axis=0))
+    used = [int(kind) for kind in np.flatnonzero(done.calls.any(axis=0))]
     terms = np.concatenate([_terms(done, peaks, kind) for kind in used], axis=1)
     wanted = np.asarray(runtime_ms, float)
     found = fitting.solve(terms, wanted)

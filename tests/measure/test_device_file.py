@@ -32,6 +32,8 @@ def test_the_file_is_a_device():
     assert found.compute_efficiency[convolution] == 0.5
     assert (found.kind_half_inputs[convolution], found.kind_half_outputs[convolution]) == (16, 8)
     assert found.memory_efficiency[elementwise] == 1.5
+    # No time goes with its operations: as if they were done at any rate.
+    assert found.compute_efficiency[elementwise] == 1e6
     assert found.at("bf16").compute_efficiency[convolution] == 0.25
     assert not found.power_known
     stated = json.loads(found.calibration)
