@@ -123,6 +123,28 @@ def claim(workdir: Path, config: dict[str, Any]) -> pathlib.Path:
     return folder
 
 
+def same_data(folder: Path, digest: str, name: str) -> None:
+    """Note which data a run works with; the images behind a name may change between two starts.
+
+    Args:
+      folder: The workdir.
+      digest: Of the data set.
+      name: The data set, as it was asked for.
+
+    Raises:
+      ValueError: If the run began with other data.
+    """
+    path = pathlib.Path(folder) / "checkpoints" / "data.json"
+    if not path.exists():
+        files.write_json(path, {"dataset": name, "sha256": digest})
+        return
+    if json.loads(path.read_text(encoding="utf-8")).get("sha256") != digest:
+        raise ValueError(
+            f"{folder}: the images or labels of '{name}' are not those that this run began with; "
+            "put them back, or choose another --workdir"
+        )
+
+
 def save_arrays(path: Path, tree: Any) -> None:
     """Save the array leaves of a pytree with orbax (a folder that appears when it is whole)."""
     import orbax.checkpoint as ocp

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from greennas_jax import checkpoints, configuration, limiting, pipeline, publishing, results
 from greennas_jax.accuracy import children, datasets, final_test, proxies
+from greennas_jax.accuracy.data import summary
 from greennas_jax.accuracy.datasets import DataSet
 from greennas_jax.accuracy.oracle import Oracle
 from greennas_jax.costs import profile as cost_profile
@@ -301,6 +302,8 @@ def travel(
         say(line)
 
     scene = scene or set_out(request)
+    if scene.data is not None:
+        checkpoints.same_data(folder, summary.digest(scene.data), request.dataset)
     shared = shared or folder / "checkpoints"
     say(
         f"space: {len(scene.prepared.space.positions)} positions, {scene.prepared.size:.3g} strings"

@@ -73,3 +73,11 @@ def test_arrays_come_back_exactly(tmp_path):
     np.testing.assert_array_equal(found["a"], tree["a"])
     np.testing.assert_array_equal(found["b"][0], tree["b"][0])
     assert float(found["b"][1]) == float(tree["b"][1])
+
+
+def test_other_images_behind_the_same_name_are_refused(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    for _ in range(2):
+        checkpoints.same_data(tmp_path, "ab" * 32, "own.npz")
+    with pytest.raises(ValueError, match="images or labels of 'own.npz' are not those"):
+        checkpoints.same_data(tmp_path, "cd" * 32, "own.npz")

@@ -36,6 +36,7 @@ def _choices(text):
     }
 
 
+@pytest.mark.slow
 def test_a_child_is_its_cell_at_true_shape(supernet):
     images = np.random.default_rng(0).standard_normal((5, 8, 8, 3)).astype(np.float32)
     template = supernet.template

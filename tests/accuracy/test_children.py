@@ -155,6 +155,7 @@ def test_the_test_split_is_not_read(tiny, data, measured, baseline):
     assert len(found.labels) == len(data.validation_labels) + len(data.train_labels)
 
 
+@pytest.mark.slow
 def test_side_by_side_agrees_with_one_after_the_other(tiny, data, baseline):
     run = execution.Execution(together="vmap", method="lax", per_device=2)
     beside = children.make(tiny, data, recipe=RECIPE, run=run).baseline([11, 12])
@@ -163,6 +164,7 @@ def test_side_by_side_agrees_with_one_after_the_other(tiny, data, baseline):
         assert abs(one.accuracy - other.accuracy) < 0.02
 
 
+@pytest.mark.slow
 def test_two_devices_share_the_work_and_change_nothing(baseline):
     program = f"""
 import json, jax

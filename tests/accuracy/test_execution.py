@@ -33,6 +33,7 @@ def test_bytes_of_a_program_are_its_arrays():
     assert 4000 + 40 <= execution.bytes_of(compiled) < 5000
 
 
+@pytest.mark.slow
 def test_little_memory_changes_how_many_and_nothing_else(monkeypatch):
     given = paleo_json.read(test_children.json.dumps(test_children.TINY))
     data = datasets.load("digits", (8, 8, 1), 10)

@@ -96,6 +96,7 @@ def _gradient_norms(module, batch):
     return sum(np.sqrt(np.square(part.kernel[...]).sum()) for part in parts)
 
 
+@pytest.mark.slow
 def test_scores_equal_those_of_the_rebuilt_network(case):
     template, found, children, batch = case
     run = execution.Execution(together="vmap", method="lax", per_device=2)

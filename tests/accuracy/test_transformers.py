@@ -47,6 +47,7 @@ def test_children_read_tokens(reader, brackets):
     assert again == second and len({kept.curve, less.curve, first.curve}) == 3
 
 
+@pytest.mark.slow
 def test_vision_transformers_are_judged_on_digits():
     # Two epochs of 48; a tenth is chance.
     network = transformers.vit(width=16, heads=4, blocks=1, classes=10, drop=None)

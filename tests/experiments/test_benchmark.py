@@ -26,6 +26,7 @@ def benchmarked(tmp_path, suite, *arguments):
     return found
 
 
+@pytest.mark.slow
 def test_children(tmp_path):
     found = benchmarked(tmp_path, "children")
     rate = found["architectures_per_minute"]["median"]

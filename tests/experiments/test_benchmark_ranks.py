@@ -24,6 +24,7 @@ def table(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_proxies(table, tmp_path):
     arguments = ("--suite=proxies", "--small", f"--table={table}", f"--json={tmp_path / 'o.json'}")
     result = run("benchmark", *arguments, "--accuracy_column=accuracy", **FAST)

@@ -1,11 +1,14 @@
 import csv
 import json
 
+import pytest
+
 from tests.experiments.programs import QUICK, launch
 
 NAMES = ["random", "evolution", "additive"]
 
 
+@pytest.mark.slow
 def test_algorithms_are_compared_on_the_same_trainings_and_a_comparison_goes_on(tmp_path):
     first = launch(tmp_path, "compare", algorithms="random,evolution", seeds="0")
     assert first.returncode == 0, first.stderr

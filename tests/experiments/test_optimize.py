@@ -142,6 +142,7 @@ def test_a_changed_config_is_not_resumed(journey):
     assert "config.seed was 0, is 5" in other.stderr
 
 
+@pytest.mark.slow
 def test_journey_without_data_says_that_accuracy_was_not_measured(tmp_path):
     done = optimize(tmp_path, dataset="none", device="h100", dtype="bf16")
     assert done.returncode == 0, done.stderr
@@ -193,7 +194,8 @@ def test_hard_limits_are_kept_by_everything_that_is_found(tmp_path):
         assert point["parameters"] <= 700 and point["peak_memory_bytes"] <= 30000
         text = (tmp_path / "w" / point["file"]).read_text()
         assert json.loads(text) == point["spec"] and point["file"] == f"pareto/{number:03d}.json"
-        assert (point["provenance"], point["accuracy"]["provenance"]) == ("predicted", "proxy")
+        assert point["provenance"].startswith("predicted: ")
+        assert point["accuracy"]["provenance"] == "proxy"
     energies = [point["energy_j"] for point in report["pareto"]]
     assert energies == sorted(energies)
     # The run is another one under another limit.

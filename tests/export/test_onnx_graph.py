@@ -99,6 +99,7 @@ def random_transformer(seed):
     return paleo_json.read(json.dumps({"name": f"drawn {seed}", "layers": layers}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_random_transformers_give_the_same_logits(seed):
     assert_same_logits(random_transformer(seed), seed=seed)

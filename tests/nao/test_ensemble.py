@@ -34,6 +34,7 @@ def fresh():
     return np.random.default_rng(9).normal(size=(500, OTHERS + WIDTH)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_many_labels_are_learned_and_ranked(fitted, fresh):
     mean, _ = fitted.predict(jnp.asarray(fresh))
     assert training.spearman(np.asarray(mean), truth(fresh)) > 0.9

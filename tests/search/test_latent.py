@@ -68,6 +68,7 @@ def test_proposals_are_new_distinct_and_predicted(taught):
     assert np.median(np.abs(errors)) < 0.03
 
 
+@pytest.mark.slow
 def test_perceptrons_model_accuracy_where_labels_are_many(taught):
     problem = synthetic.problem()
     algorithm = search_for(problem, taught, few=20)
@@ -94,6 +95,7 @@ def test_same_seed_gives_the_same_queries(taught):
         np.testing.assert_array_equal(a.tokens, b.tokens)
 
 
+@pytest.mark.slow
 def test_latent_search_beats_random_and_finds_nearly_the_best(taught):
     problem = synthetic.problem()
     found = {"latent": [], "random": []}

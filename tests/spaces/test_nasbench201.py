@@ -126,6 +126,7 @@ def test_cost_tables_agree_with_profiles():
     np.testing.assert_allclose(factors.relaxed(found, mean), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_networks_run():
     small = nasbench201.CellSpace(config=networks.CellConfig(cells=1, classes=7, image=8))
     text = "|avg_pool_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|nor_conv_1x1~0|none~1|skip_connect~2|"

@@ -30,3 +30,13 @@ def test_a_class_that_does_not_occur_is_not_the_smallest(tmp_path):
     assert found["smallest_class"] == {"label": 4, "name": None, "images": 16}
     assert found["largest_class"] == {"label": 1, "name": None, "images": 32}
     assert found["largest_class_share"] == 0.5
+
+
+def test_digest_follows_every_image_and_label_and_nothing_else():
+    data = datasets.load("digits", (8, 8, 1), 10)
+    known = summary.digest(data)
+    assert known == summary.digest(data._replace(name="other", notes=("read again",)))
+    for name in ("train_images", "validation_labels", "test_images"):
+        changed = np.array(getattr(data, name))
+        changed.flat[-1] += 1
+        assert summary.digest(data._replace(**{name: changed})) != known
