@@ -196,6 +196,31 @@ def _labels(row: int) -> np.ndarray:
     return np.asarray(list(found.values()))
 
 
+def tabulated(name: str, unit: str, tokens: np.ndarray, costs: np.ndarray) -> Factors:
+    """Return known costs of all networks as one table over all positions.
+
+    Args:
+      name: Of the cost term.
+      unit: Its unit.
+      tokens: Canonical strings of all networks, int32 [N, T].
+      costs: Their costs, float64 [N]; a cell without a path costs as much as the dearest.
+    """
+    table = np.full(len(strings.every()), np.max(costs))
+    table[strings.codes(tokens)] = costs
+    scope = tuple(range(len(strings.EDGES)))
+    return Factors(
+        tables=(table[strings.classes()][None],),
+        maps=(),
+        constant=np.zeros(1),
+        terms=(name,),
+        units=(unit,),
+        sizes=(_CHOICES,) * len(scope),
+        parents=(),
+        scopes=(scope,),
+        names=(("cells",), ()),
+    )
+
+
 def _candidates(network: Network) -> np.ndarray:
     """Return the strings whose operations are the layers of a network's first cell, [n, T]."""
     types = {layer.name: layer for layer in network.layers}
