@@ -13,12 +13,13 @@ HEADER = "seed,step,arch_str,accuracy,energy_mj\n"
 _FIELDS = 5
 
 
-def lines(space, seed: int, observed: Observed, first: int) -> str:
+def lines(problem: TableProblem, seed: int, observed: Observed, first: int) -> str:
     """Return the lines of the queries from number `first` on; steps count from 1."""
+    texts = [problem.texts[row] for row in problem.rows(observed.tokens[first:])]
     return "".join(
-        f"{seed},{step + 1},{space.text(observed.tokens[step])},"
+        f"{seed},{step + 1},{text},"
         f"{float(observed.accuracy[step])!r},{float(observed.cost[step])!r}\n"
-        for step in range(first, len(observed.accuracy))
+        for step, text in enumerate(texts, first)
     )
 
 
@@ -47,7 +48,9 @@ def read(path: pathlib.Path, problem: TableProblem) -> dict[int, Observed]:
         try:
             if len(row) != _FIELDS:
                 raise ValueError(f"{len(row)} values")
-            tokens.setdefault(int(row[0]), []).append(problem.space.parse(row[2]))
+            tokens.setdefault(int(row[0]), []).append(
+                problem.space.canonical(problem.space.parse(row[2]))[0]
+            )
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: not a logged query ({error})") from None
     return {seed: problem.query(np.stack(found)) for seed, found in tokens.items()}
@@ -55,5 +58,5 @@ def read(path: pathlib.Path, problem: TableProblem) -> dict[int, Observed]:
 
 def rewrite(path: pathlib.Path, problem: TableProblem, kept: dict[int, Observed]) -> None:
     """Write the log of some seeds' queries anew."""
-    body = "".join(lines(problem.space, seed, observed, 0) for seed, observed in kept.items())
+    body = "".join(lines(problem, seed, observed, 0) for seed, observed in kept.items())
     files.write_text(path, HEADER + body)

@@ -33,15 +33,18 @@ class Columns:
       accuracy: Larger is better.
       cost: Energy or another cost per inference, above 0; smaller is better.
       latency: A further cost that is only reported, or None.
+      measured: 1 where a row's figures are its own, 0 where they were copied from an isomorphic
+        architecture's; not read where the table has no such column.
     """
 
     architecture: str = "arch_str"
     accuracy: str
     cost: str
     latency: str | None = None
+    measured: str = "own_measurement"
 
     def names(self) -> tuple[str, ...]:
-        """Return the columns that are read."""
+        """Return the columns that must be there."""
         found = (self.architecture, self.accuracy, self.cost, self.latency)
         return tuple(name for name in found if name is not None)
 
@@ -58,6 +61,7 @@ class Table:
       accuracy: float64 [n].
       cost: float64 [n].
       latency: float64 [n] or None.
+      measured: Whether the figures are the row's own, bool [n].
     """
 
     path: str
@@ -67,6 +71,7 @@ class Table:
     accuracy: np.ndarray
     cost: np.ndarray
     latency: np.ndarray | None
+    measured: np.ndarray
 
 
 def load(path: str | os.PathLike[str], columns: Columns) -> Table:
@@ -85,6 +90,7 @@ def load(path: str | os.PathLike[str], columns: Columns) -> Table:
     rows = _parquet(path, columns) if path.endswith(".parquet") else _csv(path, columns)
     first: dict[str, int] = {}
     lines: list[int] = []
+    measured: list[bool] = []
     figures: dict[str, list[float]] = {name: [] for name in columns.names()[1:]}
     for line, row in rows:
         text = row[columns.architecture]
@@ -97,6 +103,7 @@ def load(path: str | os.PathLike[str], columns: Columns) -> Table:
             )
         first[text] = line
         lines.append(line)
+        measured.append(_flag(path, line, columns.measured, row.get(columns.measured, "1")))
         for name, values in figures.items():
             values.append(_number(path, line, name, row[name], name in _costs(columns)))
     if not lines:
@@ -110,6 +117,7 @@ def load(path: str | os.PathLike[str], columns: Columns) -> Table:
         accuracy=arrays[columns.accuracy],
         cost=arrays[columns.cost],
         latency=None if columns.latency is None else arrays[columns.latency],
+        measured=np.asarray(measured),
     )
 
 
@@ -127,6 +135,13 @@ def _number(path: str, line: int, name: str, value: object, positive: bool) -> f
         allowed = "a number above 0" if positive else "a number"
         raise TableError(f"{path}, line {line}: '{name}' is {shown(value)}; allowed: {allowed}")
     return found
+
+
+def _flag(path: str, line: int, name: str, value: object) -> bool:
+    """Return whether a row's figures are its own."""
+    if str(value) not in ("0", "1", "True", "False"):
+        raise TableError(f"{path}, line {line}: '{name}' is {shown(value)}; allowed: 0 or 1")
+    return str(value) in ("1", "True")
 
 
 def _check_columns(path: str, present: list[str], columns: Columns) -> None:
@@ -166,5 +181,6 @@ def _parquet(path: str, columns: Columns) -> Iterator[tuple[int, Mapping[str, ob
         ) from None
     file = parquet.ParquetFile(path)
     _check_columns(path, list(file.schema_arrow.names), columns)
-    rows = file.read(columns=list(columns.names())).to_pylist()
+    wanted = {*columns.names(), columns.measured} & set(file.schema_arrow.names)
+    rows = file.read(columns=sorted(wanted)).to_pylist()
     yield from enumerate(rows, 1)

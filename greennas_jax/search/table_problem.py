@@ -40,6 +40,11 @@ class Observed(NamedTuple):
         return {archives.key_of(row) for row in self.tokens}
 
 
+def first(observed: Observed, count: int) -> Observed:
+    """Return what the first queries told."""
+    return Observed(*(part[:count] for part in observed))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class TableProblem:
     """One tabular search problem.
@@ -47,6 +52,7 @@ class TableProblem:
     Attributes:
       space: A space that reads and writes architectures as text (`parse`, `text`).
       tokens: int32 [N, T], the canonical strings that have a row.
+      texts: The architecture of each row as the table writes it, [N].
       accuracy: float64 [N].
       costs: float64 [N].
       floor: Accuracy of a network that has learned nothing.
@@ -57,6 +63,7 @@ class TableProblem:
 
     space: Any
     tokens: np.ndarray
+    texts: tuple[str, ...]
     accuracy: np.ndarray
     costs: np.ndarray
     floor: float
@@ -110,7 +117,7 @@ def build(space: Any, table: Table, *, floor: float | None = None, **settings: A
 
     Args:
       space: A space with `parse`, `text`, `canonical`, `connected` and `every`.
-      table: The table; of a class with several rows that of the canonical string counts.
+      table: The table; of a class with several rows the first measured one counts.
       floor: Accuracy of a network that has learned nothing; by default the median of the table's
         rows without a path.
       **settings: Further fields of `TableProblem`.
@@ -127,11 +134,9 @@ def build(space: Any, table: Table, *, floor: float | None = None, **settings: A
             raise TableError(f"{table.path}, line {line}: {error}") from None
     strings = np.stack(strings)
     canonical = space.canonical(strings)
-    own = (strings == canonical).all(axis=1)
     rows: dict[archives.Key, int] = {}
-    # Rows that are canonical themselves come last and so replace others of their class.
-    for number in np.concatenate([np.flatnonzero(~own)[::-1], np.flatnonzero(own)]):
-        rows[archives.key_of(canonical[number])] = int(number)
+    for number in np.argsort(~table.measured, kind="stable"):
+        rows.setdefault(archives.key_of(canonical[number]), int(number))
     tokens = space.every()
     found = [rows.get(archives.key_of(row), -1) for row in tokens]
     _check_complete(space, table, tokens, found)
@@ -143,6 +148,7 @@ def build(space: Any, table: Table, *, floor: float | None = None, **settings: A
     return TableProblem(
         space=space,
         tokens=tokens,
+        texts=tuple(table.architectures[number] for number in found),
         accuracy=table.accuracy[found],
         costs=table.cost[found],
         floor=floor,

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from greennas_jax.costs import layer_table
+from greennas_jax.costs import devices, layer_table
+from greennas_jax.costs import terms as cost_terms
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.settings import CostSettings
 from greennas_jax.costs.terms import Term
@@ -219,6 +220,12 @@ def tabulated(name: str, unit: str, tokens: np.ndarray, costs: np.ndarray) -> Fa
         scopes=(scope,),
         names=(("cells",), ()),
     )
+
+
+def operation_counts(space: CellSpace, name: str) -> Factors:
+    """Return the FLOPs of every string, under a name; they do not depend on a device."""
+    found = space.factors(devices.load("titan_x"), [cost_terms.get("flops")], CostSettings())
+    return dataclasses.replace(found, terms=(name,))
 
 
 def _candidates(network: Network) -> np.ndarray:
