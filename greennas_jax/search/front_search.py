@@ -29,6 +29,7 @@ CANDIDATES = ("latent", "edits", "random", "all")
 CHUNK = 1024
 SELECTED = 256
 POINTS = 64
+FIT_STEPS = 60
 PADDINGS = (32, 64, 128, 256, 512, 1024)
 SOFT, HARD = 0.05, 0.002
 
@@ -41,7 +42,6 @@ class FrontConfig:
       candidates: Where candidates come from: `latent` (ascents and single edits of the best),
         `edits` (of the front, and of the best of those), `random` samples, or `all` of the space.
       most: Most candidates scored in a step (but for `all`).
-      start: Queries before the first model.
       spread: Samples that the start is the widest choice of.
       margin: Ceiling of accuracy above the best observed, as a share of the observed range.
       expanded: Candidates whose single edits are scored too.
@@ -50,7 +50,6 @@ class FrontConfig:
 
     candidates: str = "latent"
     most: int = 1000
-    start: int = 5
     spread: int = 64
     margin: float = 0.02
     expanded: int = 8
@@ -60,8 +59,8 @@ class FrontConfig:
         if self.candidates not in CANDIDATES:
             allowed = ", ".join(CANDIDATES)
             raise ValueError(f"candidates is {self.candidates!r}; allowed: {allowed}")
-        if min(self.most, self.start, self.spread, self.expanded) < 1:
-            raise ValueError("most, start, spread and expanded must be positive")
+        if min(self.most, self.spread, self.expanded) < 1:
+            raise ValueError("most, spread and expanded must be positive")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -150,7 +149,7 @@ class FrontSearch:
 
     def _middle(self, posterior, warp: Warp, best: float, rng: np.random.Generator) -> float:
         """Return the median accuracy that the model expects of the space."""
-        rows = self.labels(self.problem.space.sample(rng, CHUNK))
+        rows = self.labels(self.problem.space.sample(rng, SELECTED))
         mean, _ = _believe(posterior, jnp.asarray(rows))
         expected = float(np.median(warp.backward(np.asarray(mean))))
         return float(np.clip(expected, self.problem.floor, best))
@@ -251,7 +250,8 @@ def _model(rows: np.ndarray, targets: np.ndarray) -> gaussian_process.Posterior:
     size = next((size for size in PADDINGS if size >= len(rows)), -(-len(rows) // 1024) * 1024)
     present = np.ones(len(rows))
     return gaussian_process.fit(
-        Labels(_padded(rows, size), _padded(targets, size), _padded(present, size))
+        Labels(_padded(rows, size), _padded(targets, size), _padded(present, size)),
+        steps=FIT_STEPS,
     )
 
 

@@ -143,7 +143,10 @@ class CellSpace:
         differ from its cell's by a factor and a constant.
         """
         rows = strings.codes(self.canonical(tokens))
-        return np.stack([_labels(int(row)) for row in rows])
+        table, filled = _label_table()
+        for row in np.unique(rows[~filled[rows]]):
+            table[row], filled[row] = _labels(int(row)), True
+        return table[rows]
 
     def factors(self, device: Device, terms: Sequence[Term], settings: CostSettings) -> Factors:
         """Return the cost of every string as one table over all positions.
@@ -188,6 +191,12 @@ class CellSpace:
 
 
 @functools.cache
+def _label_table() -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels of all strings, and which of them have been found yet."""
+    count = len(strings.every())
+    return np.zeros((count, len(path_structure.NAMES))), np.zeros(count, bool)
+
+
 def _labels(row: int) -> np.ndarray:
     """Return the labels float64 [F] of a row of `strings.every`; zeros without a path."""
     tokens = strings.every()[row]
