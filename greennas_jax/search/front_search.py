@@ -51,7 +51,7 @@ class FrontConfig:
     candidates: str = "latent"
     most: int = 1000
     spread: int = 64
-    margin: float = 0.02
+    margin: float = 0.03
     expanded: int = 8
     latent: LatentConfig = LatentConfig(restarts=64, steps=12, paths="heads")
 

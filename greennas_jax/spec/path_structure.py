@@ -8,7 +8,7 @@ part of any path.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec import structure
@@ -23,6 +23,7 @@ NAMES = (
     "log2_paths",
     *(f"{measure}_{which}" for measure in MEASURES for which in ("longest", "mean", "shortest")),
     "shortest",
+    "identity",
     *(f"without_{measure}" for measure in MEASURES[:3]),
 )
 
@@ -49,6 +50,21 @@ def acts(layer: Layer) -> bool:
     return structure.is_weighted(layer) or is_pool(layer)
 
 
+def directness(live: Sequence[Layer]) -> float:
+    """Return 1 over the fewest sums on a path that neither weights nor pools; 0 without one.
+
+    Args:
+      live: Live layers in topological order.
+    """
+    sums: dict[str, float] = {}
+    for layer in live:
+        reached = min((sums[parent] for parent in layer.parents), default=0.0)
+        sums[layer.name] = math.inf if acts(layer) else reached + (len(layer.parents) > 1)
+    read = {parent for layer in live for parent in layer.parents}
+    fewest = min((sums[layer.name] for layer in live if layer.name not in read), default=math.inf)
+    return 1 / max(fewest, 1)
+
+
 RULES: dict[str, Callable[[Layer], bool]] = {
     "weighted": structure.is_weighted,
     "spatial": is_spatial,
@@ -62,8 +78,8 @@ def descriptors(network: Network) -> dict[str, float]:
 
     `spatial`, `pointwise` and `pooled` count live layers; `log2_paths` is that of the number of
     paths; `M_longest`, `M_mean` and `M_shortest` are depths over paths that count layers of kind M
-    alone; `shortest` is the least depth in layers that weight or pool; `without_M` is the share of
-    paths without a layer of kind M.
+    alone; `shortest` is the least depth in layers that weight or pool; `identity` tells how directly
+    the output sees the input; `without_M` is the share of paths without a layer of kind M.
 
     Raises:
       SpecError: If the network's graph is not valid.
@@ -81,5 +97,6 @@ def descriptors(network: Network) -> dict[str, float]:
     for paths in found.values():
         values += [paths.longest, paths.total_depth / count, paths.shortest]
     values.append(structure.paths_through(live, acts).shortest)
+    values.append(directness(live))
     values += [structure.paths_avoiding(live, RULES[name]) / count for name in MEASURES[:3]]
     return dict(zip(NAMES, map(float, values), strict=True))
