@@ -78,8 +78,8 @@ def descriptors(network: Network) -> dict[str, float]:
 
     `spatial`, `pointwise` and `pooled` count live layers; `log2_paths` is that of the number of
     paths; `M_longest`, `M_mean` and `M_shortest` are depths over paths that count layers of kind M
-    alone; `shortest` is the least depth in layers that weight or pool; `identity` tells how directly
-    the output sees the input; `without_M` is the share of paths without a layer of kind M.
+    alone; `shortest` is the least depth in layers that weight or pool; `identity` tells how
+    directly the output sees the input; `without_M` is the share of paths without a layer of kind M.
 
     Raises:
       SpecError: If the network's graph is not valid.
