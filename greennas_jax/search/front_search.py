@@ -29,6 +29,7 @@ CANDIDATES = ("latent", "edits", "random", "all")
 CHUNK = 1024
 SELECTED = 256
 POINTS = 64
+SAMPLES, STRATA = 2048, 32
 FIT_STEPS = 60
 PADDINGS = (64, 128, 256, 512, 1024)
 SOFT, HARD = 0.05, 0.002
@@ -39,8 +40,9 @@ class FrontConfig:
     """How a front is searched.
 
     Attributes:
-      candidates: Where candidates come from: `latent` (ascents and single edits of the best),
-        `edits` (of the front, and of the best of those), `random` samples, or `all` of the space.
+      candidates: Where candidates come from: `edits` of the front and of the best of those,
+        `latent` (what ascents come by beside them, and samples of all costs), `random` samples,
+        or `all` of the space.
       most: Most candidates scored in a step (but for `all`).
       spread: Samples that the start is the widest choice of.
       margin: Ceiling of accuracy above the best observed, as a share of the observed range.
@@ -96,11 +98,13 @@ class FrontSearch:
         return ((found - mean) / spread).astype(np.float32)
 
     def _first(self, observed: Observed, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Return cells far apart in the labels, the widest choice of some samples."""
+        """Return a cheap string and others far apart in the labels, out of some samples."""
         space = self.problem.space
         drawn = self.problem.admitted(space.sample(rng, self.config.spread), observed.keys())
         rows = self.labels(drawn)
-        chosen = [int(rng.integers(len(rows)))]
+        # The cheap end of a front is far from all else; where costs are known it comes first.
+        order = np.argsort(self._log_cost(drawn), kind="stable")
+        chosen = [int(rng.choice(order[: -(-len(order) // count)]))]
         while len(chosen) < min(count, len(rows)):
             gaps = ((rows[:, None] - rows[chosen][None]) ** 2).sum(-1).min(1)
             chosen.append(int(np.argmax(gaps)))
@@ -161,30 +165,46 @@ class FrontSearch:
             return self.problem.admitted(self.problem.tokens, known)
         if config.candidates == "random":
             return self.problem.admitted(space.sample(rng, config.most), known)
-        if config.candidates == "edits":
-            kept = table_problem.nondominated(observed.accuracy, observed.cost)
-            found = self._edited(observed.tokens[kept], known)
-        else:
-            found = self._ascended(observed, posterior, goal, rng)
-        found = found[: config.most // 2]
+        kept = table_problem.nondominated(observed.accuracy, observed.cost)
+        edits = self._edited(observed.tokens[kept], known)
+        found = edits[rng.permutation(len(edits))[: config.most // 3]]
+        if config.candidates == "latent":
+            drawn = self._stratified(rng)
+            climbed = self._ascended(observed, drawn, posterior, goal, rng)[: config.most // 4]
+            parts = [climbed, found[: config.most // 4], drawn[: config.most // 4]]
+            found = self.problem.admitted(np.concatenate(parts), known)
         order = np.argsort(-self._worth(found, posterior, goal), kind="stable")
         edits = self._edited(found[order[: config.expanded]], known)
         return self.problem.admitted(np.concatenate([found, edits]), known)[: config.most]
+
+    def _stratified(self, rng: np.random.Generator) -> np.ndarray:
+        """Return samples spread evenly over log cost, in random order, as far as it is known.
+
+        A space holds far more architectures of middling cost than cheap and dear ones.
+        """
+        drawn = self.problem.admitted(self.problem.space.sample(rng, SAMPLES), set())
+        costs = self._log_cost(drawn)
+        share = (costs - costs.min()) / max(float(np.ptp(costs)), 1e-9)
+        bins = np.minimum((share * STRATA).astype(int), STRATA - 1)
+        place = np.arange(len(bins)) - np.searchsorted(np.sort(bins), np.sort(bins))
+        rank = np.empty(len(bins), int)
+        rank[np.argsort(bins, kind="stable")] = place
+        # The first of every stratum, then the second of every stratum that has one, and so on.
+        return drawn[np.lexsort((rng.random(len(bins)), rank))]
 
     def _edited(self, tokens: np.ndarray, known: set[archives.Key]) -> np.ndarray:
         """Return the new single edits of strings [n, T]."""
         edits = [self.problem.space.neighbours(row) for row in tokens]
         return self.problem.admitted(np.concatenate([tokens[:0], *edits]), known)
 
-    def _ascended(self, observed, posterior, goal, rng: np.random.Generator) -> np.ndarray:
+    def _ascended(self, observed, drawn, posterior, goal, rng: np.random.Generator) -> np.ndarray:
         """Return the new strings that ascents from the front, its edits and samples come by."""
-        space, config = self.problem.space, self.config.latent
+        config = self.config.latent
         front = observed.tokens[table_problem.nondominated(observed.accuracy, observed.cost)]
         front = front[rng.permutation(len(front))[: config.restarts // 4]]
         edits = self._edited(front, set())
         edits = edits[rng.permutation(len(edits))[: config.restarts // 4]]
-        samples = space.sample(rng, config.restarts)
-        starts = np.concatenate([front, edits, samples])[: config.restarts]
+        starts = np.concatenate([front, edits, drawn])[: config.restarts]
         visited = latent_search.ascend(
             self.embedding.model,
             posterior,
