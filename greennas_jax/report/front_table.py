@@ -39,7 +39,7 @@ def references(problem: Any) -> dict[str, Reference]:
         "strict": (float(np.median(accuracy)), float(np.median(log_cost))),
     }
     return {
-        name: Reference(*corner, hypervolume(accuracy, log_cost, corner))
+        name: Reference(corner[0], corner[1], hypervolume(accuracy, log_cost, corner))
         for name, corner in corners.items()
     }
 

@@ -93,4 +93,4 @@ def test_hypervolumes_by_hand():
     assert found == pytest.approx(1.3)
     whole = front_table.reached(PROBLEM, PROBLEM.tokens, len(PROBLEM.tokens))
     assert whole == {"wide": 1.0, "strict": 1.0, "regret": 0.0}
-    assert "     40      1" in front_table.text(PROBLEM, {0: PROBLEM.tokens[:40]})
+    assert "\n     25      1  " in front_table.text(PROBLEM, {0: PROBLEM.tokens[:40]})
