@@ -51,6 +51,23 @@ class Goal(NamedTuple):
     best: jax.Array | float
     levels: jax.Array | float = 0.0
 
+    def worth(
+        self, posterior: AccuracyModel, features: jax.Array, log_cost: jax.Array
+    ) -> jax.Array:
+        """Return `log_worth` [M] at features [M, F] with known log cost [M]."""
+        mean, spread = posterior.predict(features)
+        return log_worth(log_cost, mean, spread, self)
+
+
+class Worth(Protocol):
+    """What a search is after, a pytree that says what a candidate is worth to it."""
+
+    def worth(
+        self, posterior: AccuracyModel, features: jax.Array, log_cost: jax.Array
+    ) -> jax.Array:
+        """Return the log of what querying is worth [M] at features [M, F] and log cost [M]."""
+        ...
+
 
 def log_worth(log_cost: jax.Array, mean: jax.Array, spread: jax.Array, goal: Goal) -> jax.Array:
     """Return the log of the expected constrained improvement.
@@ -71,14 +88,6 @@ def log_worth(log_cost: jax.Array, mean: jax.Array, spread: jax.Array, goal: Goa
 def believe(posterior: AccuracyModel, features: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return mean and standard deviation [M] at features [M, F], compiled."""
     return posterior.predict(features)
-
-
-def worth_at(
-    posterior: AccuracyModel, features: jax.Array, log_cost: jax.Array, goal: Goal
-) -> jax.Array:
-    """Return `log_worth` [M] at features [M, F] with known log cost [M]."""
-    mean, spread = posterior.predict(features)
-    return log_worth(log_cost, mean, spread, goal)
 
 
 @functools.partial(jax.jit, static_argnames=("batch",))

@@ -30,12 +30,14 @@ class Embedding(NamedTuple):
       distance: One edit's distance in the embedding.
       quality: Figures on strings the training did not see: `exact_match` (share of strings the
         decoder reproduces exactly) and `cost_spearman` (worst cost head).
+      scale: Mean and spread [F + K] of labels and log costs, which the heads standardise.
     """
 
     model: Model
     heads: dict[str, CostHead]
     distance: jax.Array
     quality: dict[str, float]
+    scale: training.Scale
 
 
 def targets(space: Any, costs: cost_factors.Factors, tokens: np.ndarray) -> np.ndarray:
@@ -104,4 +106,5 @@ def teach(
     distance = latent_search.edit_distance(
         model, jnp.asarray(some), jnp.asarray(_edits(space, some, rng))
     )
-    return Embedding(model, heads, distance, training.held_out(model, held, len(terms)))
+    quality = training.held_out(model, held, len(terms))
+    return Embedding(model, heads, distance, quality, scale)

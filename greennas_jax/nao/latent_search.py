@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from greennas_jax.nao import acquisition, encoder
+from greennas_jax.nao import encoder
 from greennas_jax.nao import model as models
-from greennas_jax.nao.acquisition import AccuracyModel, Goal
+from greennas_jax.nao.acquisition import AccuracyModel, Worth
 from greennas_jax.nao.model import Model
 from greennas_jax.spaces import factors as cost_factors
 
@@ -123,7 +123,7 @@ def _worth(
         outputs = model.heads(embedding)
         log_cost = head.mean + head.spread * outputs[:, head.index]
         seen = models.features(outputs, embedding)
-        total += acquisition.worth_at(posterior, seen, log_cost, goal).sum()
+        total += goal.worth(posterior, seen, log_cost).sum()
         if guide is not None:
             own = guide.heads
             total += room(guide, own.mean + own.spread * outputs[:, own.index]).sum()
@@ -133,7 +133,7 @@ def _worth(
         again = model.encoder(probabilities)
         seen = models.features(model.heads(again), again)
         log_cost = jnp.log(jnp.maximum(relaxed, 1e-30))
-        total += acquisition.worth_at(posterior, seen, log_cost, goal).sum()
+        total += goal.worth(posterior, seen, log_cost).sum()
         if guide is not None:
             limited = cost_factors.relaxed_batch(guide.costs, probabilities)
             total += room(guide, jnp.log(jnp.maximum(limited, 1e-30))).sum()
@@ -152,7 +152,7 @@ def ascend(
     model: Model,
     posterior: AccuracyModel,
     factors: cost_factors.Factors,
-    goal: Goal,
+    goal: Worth,
     head: CostHead,
     starts: jax.Array,
     distance: jax.Array,
@@ -201,11 +201,11 @@ def ascend(
 
 @jax.jit
 def score(
-    model: Model, posterior: AccuracyModel, tokens: jax.Array, log_cost: jax.Array, goal: Goal
+    model: Model, posterior: AccuracyModel, tokens: jax.Array, log_cost: jax.Array, goal: Worth
 ) -> tuple[jax.Array, jax.Array]:
     """Return features [B, F] and `log_worth` [B] of tokens [B, T] with exact log cost [B]."""
     found = features(model, tokens)
-    return found, acquisition.worth_at(posterior, found, log_cost, goal)
+    return found, goal.worth(posterior, found, log_cost)
 
 
 @jax.jit

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from greennas_jax.costs import layer_table
+from greennas_jax.costs import devices, layer_table
+from greennas_jax.costs import terms as cost_terms
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.settings import CostSettings
 from greennas_jax.costs.terms import Term
@@ -142,7 +143,10 @@ class CellSpace:
         differ from its cell's by a factor and a constant.
         """
         rows = strings.codes(self.canonical(tokens))
-        return np.stack([_labels(int(row)) for row in rows])
+        table, filled = _label_table()
+        for row in np.unique(rows[~filled[rows]]):
+            table[row], filled[row] = _labels(int(row)), True
+        return table[rows]
 
     def factors(self, device: Device, terms: Sequence[Term], settings: CostSettings) -> Factors:
         """Return the cost of every string as one table over all positions.
@@ -187,6 +191,12 @@ class CellSpace:
 
 
 @functools.cache
+def _label_table() -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels of all strings, and which of them have been found yet."""
+    count = len(strings.every())
+    return np.zeros((count, len(path_structure.NAMES))), np.zeros(count, bool)
+
+
 def _labels(row: int) -> np.ndarray:
     """Return the labels float64 [F] of a row of `strings.every`; zeros without a path."""
     tokens = strings.every()[row]
@@ -194,6 +204,37 @@ def _labels(row: int) -> np.ndarray:
         return np.zeros(len(path_structure.NAMES))
     found = path_structure.descriptors(networks.one_cell(tokens))
     return np.asarray(list(found.values()))
+
+
+def tabulated(name: str, unit: str, tokens: np.ndarray, costs: np.ndarray) -> Factors:
+    """Return known costs of all networks as one table over all positions.
+
+    Args:
+      name: Of the cost term.
+      unit: Its unit.
+      tokens: Canonical strings of all networks, int32 [N, T].
+      costs: Their costs, float64 [N]; a cell without a path costs as much as the dearest.
+    """
+    table = np.full(len(strings.every()), np.max(costs))
+    table[strings.codes(tokens)] = costs
+    scope = tuple(range(len(strings.EDGES)))
+    return Factors(
+        tables=(table[strings.classes()][None],),
+        maps=(),
+        constant=np.zeros(1),
+        terms=(name,),
+        units=(unit,),
+        sizes=(_CHOICES,) * len(scope),
+        parents=(),
+        scopes=(scope,),
+        names=(("cells",), ()),
+    )
+
+
+def operation_counts(space: CellSpace, name: str) -> Factors:
+    """Return the FLOPs of every string, under a name; they do not depend on a device."""
+    found = space.factors(devices.load("titan_x"), [cost_terms.get("flops")], CostSettings())
+    return dataclasses.replace(found, terms=(name,))
 
 
 def _candidates(network: Network) -> np.ndarray:

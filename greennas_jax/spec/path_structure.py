@@ -2,27 +2,29 @@
 
 What a path goes through decides more than what a network is made of: how many weighted layers, how
 many that look at neighbouring pixels, how many that pool, on the longest, the shortest and the mean
-path. Dead ends are no part of any path; a join is a layer with several inputs.
+path. Layers that
+look at neighbouring pixels, with weights or without, make the receptive field. Dead ends are no
+part of any path.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec import structure
-from greennas_jax.spec.network import SOURCE_TYPE, Layer, Network
+from greennas_jax.spec.network import Layer, Network
 
 POOLS = ("Pooling", "AvgPool")
-MEASURES = ("weighted", "spatial", "pooled")
+MEASURES = ("weighted", "spatial", "pooled", "neighbouring")
 NAMES = (
     "spatial",
     "pointwise",
     "pooled",
-    "shortcuts",
     "log2_paths",
     *(f"{measure}_{which}" for measure in MEASURES for which in ("longest", "mean", "shortest")),
     "shortest",
-    "fewest_joins",
+    "identity",
+    *(f"without_{measure}" for measure in MEASURES[:3]),
 )
 
 
@@ -38,51 +40,63 @@ def is_pool(layer: Layer) -> bool:
     return layer.type in POOLS
 
 
-def _acts(layer: Layer) -> bool:
+def is_neighbouring(layer: Layer) -> bool:
+    """Return whether a layer looks at more than one position, with weights or without."""
+    return is_spatial(layer) or is_pool(layer)
+
+
+def acts(layer: Layer) -> bool:
+    """Return whether a layer weights or pools."""
     return structure.is_weighted(layer) or is_pool(layer)
 
 
-def _joins(layer: Layer) -> bool:
-    return len(layer.parents) > 1
+def directness(live: Sequence[Layer]) -> float:
+    """Return 1 over the fewest sums on a path that neither weights nor pools; 0 without one.
+
+    Args:
+      live: Live layers in topological order.
+    """
+    sums: dict[str, float] = {}
+    for layer in live:
+        reached = min((sums[parent] for parent in layer.parents), default=0.0)
+        sums[layer.name] = math.inf if acts(layer) else reached + (len(layer.parents) > 1)
+    read = {parent for layer in live for parent in layer.parents}
+    fewest = min((sums[layer.name] for layer in live if layer.name not in read), default=math.inf)
+    return 1 / max(fewest, 1)
+
+
+RULES: dict[str, Callable[[Layer], bool]] = {
+    "weighted": structure.is_weighted,
+    "spatial": is_spatial,
+    "pooled": is_pool,
+    "neighbouring": is_neighbouring,
+}
 
 
 def descriptors(network: Network) -> dict[str, float]:
     """Return exact descriptors of the live graph under NAMES.
 
-    `spatial`, `pointwise` and `pooled` count live layers; `shortcuts` counts inputs of joins that
-    come straight from another join or the network's input; `log2_paths` is that of the number of
+    `spatial`, `pointwise` and `pooled` count live layers; `log2_paths` is that of the number of
     paths; `M_longest`, `M_mean` and `M_shortest` are depths over paths that count layers of kind M
-    alone; `shortest` counts weighted and pooling layers, `fewest_joins` joins.
+    alone; `shortest` is the least depth in layers that weight or pool; `identity` tells how
+    directly the output sees the input; `without_M` is the share of paths without a layer of kind M.
 
     Raises:
       SpecError: If the network's graph is not valid.
     """
     live = structure.live_layers(network)
-    layers = {layer.name: layer for layer in live}
-    counted: dict[str, Callable[[Layer], bool]] = {
-        "weighted": structure.is_weighted,
-        "spatial": is_spatial,
-        "pooled": is_pool,
-    }
-    shortcuts = sum(
-        layers[parent].type == SOURCE_TYPE or _joins(layers[parent])
-        for layer in live
-        if _joins(layer)
-        for parent in layer.parents
-    )
-    found = {measure: structure.paths_through(live, rule) for measure, rule in counted.items()}
+    found = {measure: structure.paths_through(live, rule) for measure, rule in RULES.items()}
+    count = max(found["weighted"].count, 1)
     spatial = sum(map(is_spatial, live))
     values = [
         spatial,
         sum(map(structure.is_weighted, live)) - spatial,
         sum(map(is_pool, live)),
-        shortcuts,
-        math.log2(max(found["weighted"].count, 1)),
+        math.log2(count),
     ]
     for paths in found.values():
-        values += [paths.longest, paths.total_depth / max(paths.count, 1), paths.shortest]
-    values += [
-        structure.paths_through(live, _acts).shortest,
-        structure.paths_through(live, _joins).shortest,
-    ]
+        values += [paths.longest, paths.total_depth / count, paths.shortest]
+    values.append(structure.paths_through(live, acts).shortest)
+    values.append(directness(live))
+    values += [structure.paths_avoiding(live, RULES[name]) / count for name in MEASURES[:3]]
     return dict(zip(NAMES, map(float, values), strict=True))

@@ -78,7 +78,7 @@ def test_serves_the_selection_like_a_gaussian_process(fitted, fresh):
     goal = Goal(jnp.asarray(0.0), jnp.asarray(0.0))
     chosen, _, _ = acquisition.select(fitted, features, log_cost, jnp.ones(40, bool), goal, batch=9)
     assert len(set(np.asarray(chosen).tolist())) == 9
-    worth = acquisition.worth_at(fitted, features, log_cost, goal)
+    worth = goal.worth(fitted, features, log_cost)
     assert int(chosen[0]) == int(np.argmax(worth))
     mean, spread = fitted.predict(features)
     joint_mean, covariance = fitted.joint(features)

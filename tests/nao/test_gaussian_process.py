@@ -117,7 +117,7 @@ def test_selection_takes_the_best_and_never_twice():
     goal = Goal(jnp.asarray(0.0), jnp.asarray(0.0))
     allowed = jnp.arange(40) % 2 == 0
     chosen, _, spread = acquisition.select(posterior, features, log_cost, allowed, goal, batch=20)
-    worth = acquisition.worth_at(posterior, features, log_cost, goal)
+    worth = goal.worth(posterior, features, log_cost)
     assert int(chosen[0]) == int(np.argmax(np.where(allowed, worth, -np.inf)))
     assert sorted(np.asarray(chosen)) == list(range(0, 40, 2))
     _, first = gaussian_process.predict(posterior, features)

@@ -152,9 +152,10 @@ def test_labels_see_live_paths_alone():
     found = dict(zip(SPACE.label_names, SPACE.labels(SPACE.parse(DEAD))[0], strict=True))
     # Live: a pooling from input to output, and a 1x1 convolution beside it.
     expected = {
-        "spatial": 0, "pointwise": 1, "pooled": 1, "shortcuts": 0, "log2_paths": 1,
+        "spatial": 0, "pointwise": 1, "pooled": 1, "log2_paths": 1,
         "weighted_longest": 1, "weighted_mean": 0.5, "weighted_shortest": 0,
         "pooled_longest": 1, "pooled_mean": 0.5, "pooled_shortest": 0,
-        "spatial_longest": 0, "shortest": 1, "fewest_joins": 1,
+        "spatial_longest": 0, "neighbouring_mean": 0.5, "shortest": 1, "identity": 0,
+        "without_weighted": 0.5, "without_spatial": 1, "without_pooled": 0.5,
     }  # fmt: skip
     assert {name: found[name] for name in expected} == expected

@@ -1,0 +1,285 @@
+"""NAO's search for a whole front with few queries: expected hypervolume gain in the embedding.
+
+Accuracy is modelled on the structure labels of the live graph: by the heads where a point of the
+embedding moves, exactly where it was decoded. The reference of the gain takes turns between the
+accuracy of a network that has learned nothing and the median that the model expects of the space,
+so that neither the cheap end nor the best of the front is forgotten.
+
+Shapes: n strings, T tokens, F labels, R starts.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from greennas_jax.nao import front_gain, gaussian_process, latent_search
+from greennas_jax.nao.acquisition import AccuracyModel, Goal, Worth
+from greennas_jax.nao.embedding import Embedding
+from greennas_jax.nao.front_gain import BestGoal, FrontGoal
+from greennas_jax.nao.labels import Labels, Warp
+from greennas_jax.nao.latent_search import LatentConfig
+from greennas_jax.search import archive as archives
+from greennas_jax.search import table_problem
+from greennas_jax.search.table_problem import Observed, TableProblem
+
+CANDIDATES = ("latent", "edits", "random", "all")
+CHUNK = 1024
+SELECTED = 256
+POINTS = 64
+SAMPLES, STRATA = 2048, 32
+FIT_STEPS = 60
+PADDINGS = (64, 128, 256, 512, 1024)
+SOFT, HARD = 0.05, 0.002
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FrontConfig:
+    """How a front is searched.
+
+    Attributes:
+      candidates: Where candidates come from: `edits` of the front and of the best of those,
+        `latent` (what ascents come by beside them, and samples of all costs), `random` samples,
+        or `all` of the space.
+      most: Most candidates scored in a step (but for `all`).
+      spread: Samples that the start is the widest choice of.
+      margin: Ceiling of accuracy above the best observed, as a share of the observed range.
+      expanded: Candidates whose single edits are scored too.
+      latent: How the embedding is climbed.
+    """
+
+    candidates: str = "latent"
+    most: int = 1000
+    spread: int = 64
+    margin: float = 0.03
+    expanded: int = 8
+    latent: LatentConfig = LatentConfig(restarts=64, steps=12, paths="heads")
+
+    def __post_init__(self):
+        if self.candidates not in CANDIDATES:
+            allowed = ", ".join(CANDIDATES)
+            raise ValueError(f"candidates is {self.candidates!r}; allowed: {allowed}")
+        if min(self.most, self.spread, self.expanded) < 1:
+            raise ValueError("most, spread and expanded must be positive")
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class FrontSearch:
+    """The search of one problem.
+
+    Attributes:
+      problem: What is searched.
+      embedding: The taught embedding of the space; its first F heads are the labels.
+      costs: The searched cost (or one that stands for it) as tables, for the relaxed path.
+      term: Name of that cost among the embedding's heads.
+      config: How to search.
+    """
+
+    problem: TableProblem
+    embedding: Embedding
+    costs: Any
+    term: str
+    config: FrontConfig
+
+    def propose(self, observed: Observed, batch: int, rng: np.random.Generator) -> np.ndarray:
+        """Return up to `batch` new canonical strings, int32 [n, T]."""
+        if len(observed.accuracy) < 2:
+            return self._first(observed, max(batch, 1), rng)
+        posterior, goal, floors = self._fit(observed, batch, rng)
+        pool = self._candidates(observed, posterior, goal, rng)
+        return self._select(pool, posterior, goal, floors, batch)
+
+    def labels(self, tokens: np.ndarray) -> np.ndarray:
+        """Return the standardised labels float32 [n, F] of strings [n, T]."""
+        found = np.asarray(self.problem.space.labels(tokens))
+        mean, spread = (part[: found.shape[1]] for part in self.embedding.scale)
+        return ((found - mean) / spread).astype(np.float32)
+
+    def _first(self, observed: Observed, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Return a cheap string and others far apart in the labels, out of some samples."""
+        space = self.problem.space
+        drawn = self.problem.admitted(space.sample(rng, self.config.spread), observed.keys())
+        rows = self.labels(drawn)
+        # The cheap end of a front is far from all else; where costs are known it comes first.
+        order = np.argsort(self._log_cost(drawn), kind="stable")
+        chosen = [int(rng.choice(order[: -(-len(order) // count)]))]
+        while len(chosen) < min(count, len(rows)):
+            gaps = ((rows[:, None] - rows[chosen][None]) ** 2).sum(-1).min(1)
+            chosen.append(int(np.argmax(gaps)))
+        return drawn[chosen]
+
+    def _fit(
+        self, observed: Observed, batch: int, rng: np.random.Generator
+    ) -> tuple[AccuracyModel, Worth, np.ndarray]:
+        """Return the accuracy model, the goal and the reference accuracies of a batch."""
+        problem, accuracy = self.problem, observed.accuracy
+        lowest = min(float(accuracy.min()), problem.floor)
+        best = float(accuracy.max())
+        warp = Warp(best + self.config.margin * (best - lowest) + 1e-6)
+        rows = self.labels(observed.tokens)
+        posterior = _model(rows, warp.forward(accuracy))
+        costs, limit = np.log(observed.cost), float(np.log(problem.costs.max()))
+        cost = None
+        if not problem.cost_is_free:
+            cost, limit = _model(rows, costs), float(costs.max())
+        if problem.objective == "constrained":
+            target = float(warp.forward(np.asarray(problem.target)))
+            feasible = accuracy >= problem.target
+            cheapest = costs[feasible].min() if feasible.any() else costs.max()
+            goal = Goal(jnp.asarray(target), jnp.asarray(cheapest))
+            return posterior, goal, np.full(batch, problem.floor)
+        if problem.objective == "accuracy":
+            goal = BestGoal(jnp.asarray(best), jnp.asarray(warp.ceiling))
+            return posterior, goal, np.full(batch, problem.floor)
+        kept = table_problem.nondominated(accuracy, costs)
+        points = -(-(int(kept.sum()) + batch) // POINTS) * POINTS
+        levels, places = np.full(points, front_gain.ABSENT), np.full(points, limit)
+        levels[: kept.sum()], places[: kept.sum()] = accuracy[kept], costs[kept]
+        middle = self._middle(posterior, warp, best, rng)
+        turns = (len(accuracy) + np.arange(batch)) % 2
+        floors = np.where(turns == 0, problem.floor, middle)
+        goal = FrontGoal(
+            accuracies=jnp.asarray(levels, jnp.float32),
+            log_costs=jnp.asarray(places, jnp.float32),
+            floor=jnp.asarray(floors[0], jnp.float32),
+            limit=jnp.asarray(limit, jnp.float32),
+            ceiling=jnp.asarray(warp.ceiling, jnp.float32),
+            softness=jnp.asarray(SOFT, jnp.float32),
+            cost=cost,
+        )
+        return posterior, goal, floors
+
+    def _middle(self, posterior, warp: Warp, best: float, rng: np.random.Generator) -> float:
+        """Return the median accuracy that the model expects of the space."""
+        rows = self.labels(self.problem.space.sample(rng, SELECTED))
+        mean, _ = _believe(posterior, jnp.asarray(rows))
+        expected = float(np.median(warp.backward(np.asarray(mean))))
+        return float(np.clip(expected, self.problem.floor, best))
+
+    def _candidates(self, observed, posterior, goal, rng: np.random.Generator) -> np.ndarray:
+        """Return new strings [n, T] worth scoring."""
+        space, config, known = self.problem.space, self.config, observed.keys()
+        if config.candidates == "all":
+            return self.problem.admitted(self.problem.tokens, known)
+        if config.candidates == "random":
+            return self.problem.admitted(space.sample(rng, config.most), known)
+        kept = table_problem.nondominated(observed.accuracy, observed.cost)
+        edits = self._edited(observed.tokens[kept], known)
+        found = edits[rng.permutation(len(edits))[: config.most // 3]]
+        if config.candidates == "latent":
+            drawn = self._stratified(rng)
+            climbed = self._ascended(observed, drawn, posterior, goal, rng)[: config.most // 4]
+            parts = [climbed, found[: config.most // 4], drawn[: config.most // 4]]
+            found = self.problem.admitted(np.concatenate(parts), known)
+        order = np.argsort(-self._worth(found, posterior, goal), kind="stable")
+        edits = self._edited(found[order[: config.expanded]], known)
+        return self.problem.admitted(np.concatenate([found, edits]), known)[: config.most]
+
+    def _stratified(self, rng: np.random.Generator) -> np.ndarray:
+        """Return samples spread evenly over log cost, in random order, as far as it is known.
+
+        A space holds far more architectures of middling cost than cheap and dear ones.
+        """
+        drawn = self.problem.admitted(self.problem.space.sample(rng, SAMPLES), set())
+        costs = self._log_cost(drawn)
+        share = (costs - costs.min()) / max(float(np.ptp(costs)), 1e-9)
+        bins = np.minimum((share * STRATA).astype(int), STRATA - 1)
+        place = np.arange(len(bins)) - np.searchsorted(np.sort(bins), np.sort(bins))
+        rank = np.empty(len(bins), int)
+        rank[np.argsort(bins, kind="stable")] = place
+        # The first of every stratum, then the second of every stratum that has one, and so on.
+        return drawn[np.lexsort((rng.random(len(bins)), rank))]
+
+    def _edited(self, tokens: np.ndarray, known: set[archives.Key]) -> np.ndarray:
+        """Return the new single edits of strings [n, T]."""
+        edits = [self.problem.space.neighbours(row) for row in tokens]
+        return self.problem.admitted(np.concatenate([tokens[:0], *edits]), known)
+
+    def _ascended(self, observed, drawn, posterior, goal, rng: np.random.Generator) -> np.ndarray:
+        """Return the new strings that ascents from the front, its edits and samples come by."""
+        config = self.config.latent
+        front = observed.tokens[table_problem.nondominated(observed.accuracy, observed.cost)]
+        front = front[rng.permutation(len(front))[: config.restarts // 4]]
+        edits = self._edited(front, set())
+        edits = edits[rng.permutation(len(edits))[: config.restarts // 4]]
+        starts = np.concatenate([front, edits, drawn])[: config.restarts]
+        visited = latent_search.ascend(
+            self.embedding.model,
+            posterior,
+            self.costs,
+            goal,
+            self.embedding.heads[self.term],
+            jnp.asarray(starts, jnp.int32),
+            self.embedding.distance,
+            jax.random.key(int(rng.integers(2**31))),
+            config=config,
+        )
+        # The ends of the ascents first: they are worth more than what lies on the way.
+        tokens = np.asarray(visited.tokens)[::-1].reshape(-1, starts.shape[1])
+        return self.problem.admitted(tokens, observed.keys())
+
+    def _log_cost(self, tokens: np.ndarray) -> np.ndarray:
+        if not self.problem.cost_is_free:
+            return np.zeros(len(tokens), np.float32)
+        return np.log(self.problem.cost(tokens)).astype(np.float32)
+
+    def _worth(self, tokens: np.ndarray, posterior, goal) -> np.ndarray:
+        """Return the log of what querying strings [n, T] is worth, [n]."""
+        if isinstance(goal, FrontGoal):
+            goal = goal._replace(softness=jnp.asarray(HARD, jnp.float32))
+        rows, costs, found = self.labels(tokens), self._log_cost(tokens), []
+        for first in range(0, len(rows), CHUNK):
+            part = slice(first, first + CHUNK)
+            worth = _worth(posterior, _padded(rows[part], CHUNK), _padded(costs[part], CHUNK), goal)
+            found.append(np.asarray(worth)[: len(rows[part])])
+        return np.concatenate(found) if found else np.zeros(0)
+
+    def _select(self, pool, posterior, goal, floors: np.ndarray, batch: int) -> np.ndarray:
+        """Return the batch of the largest expected gain."""
+        if len(pool) == 0:
+            return pool
+        worth = self._worth(pool, posterior, goal)
+        order = np.argsort(-worth, kind="stable")
+        if batch == 1 or not isinstance(goal, FrontGoal):
+            return pool[order[:batch]]
+        pool = pool[order[:SELECTED]]
+        chosen = front_gain.select(
+            posterior,
+            _padded(self.labels(pool), SELECTED),
+            _padded(self._log_cost(pool), SELECTED),
+            jnp.arange(SELECTED) < len(pool),
+            goal._replace(softness=jnp.asarray(HARD, jnp.float32)),
+            jnp.asarray(floors, jnp.float32),
+            batch=batch,
+        )
+        chosen = np.asarray(chosen)
+        return pool[chosen[chosen >= 0]]
+
+
+def _padded(values: np.ndarray, size: int) -> jax.Array:
+    """Return values [n, ...] padded with zeros to [size, ...]."""
+    padded = np.zeros((size, *values.shape[1:]), np.float32)
+    padded[: len(values)] = values
+    return jnp.asarray(padded)
+
+
+def _model(rows: np.ndarray, targets: np.ndarray) -> gaussian_process.Posterior:
+    """Fit the Gaussian process to targets [n] at rows [n, F]."""
+    size = next((size for size in PADDINGS if size >= len(rows)), -(-len(rows) // 1024) * 1024)
+    present = np.ones(len(rows))
+    return gaussian_process.fit(
+        Labels(_padded(rows, size), _padded(targets, size), _padded(present, size)),
+        steps=FIT_STEPS,
+    )
+
+
+@jax.jit
+def _believe(posterior, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return posterior.predict(rows)
+
+
+@jax.jit
+def _worth(posterior, rows: jax.Array, log_cost: jax.Array, goal: Worth) -> jax.Array:
+    return goal.worth(posterior, rows, log_cost)

@@ -1,0 +1,168 @@
+"""A search of a tabular benchmark from request to log, over several seeds, to be continued."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from greennas_jax import checkpoints, query_log
+from greennas_jax.accuracy import table as tables
+from greennas_jax.accuracy.table import Columns
+from greennas_jax.nao import embedding
+from greennas_jax.nao.embedding import Embedding
+from greennas_jax.nao.model import ModelConfig
+from greennas_jax.nao.training import TrainingConfig
+from greennas_jax.search import front_baselines, front_search, table_problem, tabular
+from greennas_jax.search.front_search import FrontConfig
+from greennas_jax.search.table_problem import TableProblem
+from greennas_jax.search.tabular import FrontAlgorithm, TabularConfig
+from greennas_jax.spaces import nasbench201
+
+ALGORITHMS = ("nao", *front_baselines.BASELINES)
+SPACES = {"nasbench201": nasbench201.CellSpace}
+TERM = "cost"
+Progress = Callable[[int, int, Any], None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What decides a search's result.
+
+    Attributes:
+      space: One of SPACES.
+      table: Path of the table.
+      columns: Its columns.
+      algorithm: One of ALGORITHMS.
+      cost_is_free: Whether cost is known without a query.
+      objective: One of `table_problem.OBJECTIVES`.
+      target: Least accuracy of the constrained objective.
+      floor: Accuracy of a network that has learned nothing; by default the table's.
+      config: The budget.
+      front: How the embedding is searched.
+      model: Sizes of the embedding's networks.
+      training: How the embedding is taught.
+    """
+
+    space: str
+    table: str
+    columns: Columns
+    algorithm: str = "nao"
+    cost_is_free: bool = True
+    objective: str = "pareto"
+    target: float | None = None
+    floor: float | None = None
+    config: TabularConfig = TabularConfig()
+    front: FrontConfig = FrontConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    def __post_init__(self):
+        if self.space not in SPACES:
+            raise ValueError(f"space is {self.space!r}; allowed: {', '.join(SPACES)}")
+        if self.algorithm not in ALGORITHMS:
+            raise ValueError(f"algorithm is {self.algorithm!r}; allowed: {', '.join(ALGORITHMS)}")
+
+
+def problem(request: Request) -> TableProblem:
+    """Return the problem of a request.
+
+    Raises:
+      ValueError: If the table is not usable, or the budget is larger than the space.
+      OSError: If the table cannot be read.
+    """
+    found = table_problem.build(
+        SPACES[request.space](),
+        tables.load(request.table, request.columns),
+        floor=request.floor,
+        objective=request.objective,
+        target=request.target,
+        cost_is_free=request.cost_is_free,
+    )
+    tabular.check_budget(found, request.config)
+    return found
+
+
+def known_costs(found: TableProblem):
+    """Return the cost that the embedding is taught as tables: the searched one where it is free.
+
+    Where queries alone reveal it, multiply-adds stand for it, which the graph tells.
+    """
+    if found.cost_is_free:
+        return nasbench201.tabulated(TERM, "", found.tokens, found.costs)
+    return nasbench201.operation_counts(found.space, TERM)
+
+
+def teach(
+    request: Request, found: TableProblem, costs: Any, folder: pathlib.Path | None
+) -> Embedding:
+    """Return the embedding of the problem's space, kept in a folder where one is given."""
+    kept = None if folder is None else folder / "embedding"
+    restore = None
+    if kept is not None and kept.exists():
+        restore = lambda model: checkpoints.load_arrays(kept, model)  # noqa: E731
+    taught = embedding.teach(
+        found.space, costs, (TERM,), 0, request.model, request.training, restore=restore
+    )
+    if kept is not None and restore is None:
+        checkpoints.save_arrays(kept, taught.model)
+    return taught
+
+
+def algorithm(
+    request: Request, found: TableProblem, folder: pathlib.Path | None = None
+) -> FrontAlgorithm:
+    """Return the algorithm of a request, its embedding taught."""
+    if request.algorithm != "nao":
+        return front_baselines.BASELINES[request.algorithm](found)
+    costs = known_costs(found)
+    return front_search.FrontSearch(
+        problem=found,
+        embedding=teach(request, found, costs, folder),
+        costs=costs,
+        term=TERM,
+        config=request.front,
+    )
+
+
+def run(
+    request: Request,
+    found: TableProblem,
+    seeds: range,
+    workdir: pathlib.Path,
+    progress: Progress | None = None,
+) -> dict[int, np.ndarray]:
+    """Search under every seed and log the queries in WORKDIR/queries.csv.
+
+    Args:
+      request: What is searched, and how.
+      found: Its `problem`.
+      seeds: Of the searches.
+      workdir: Where the log is; what it holds already is gone on from.
+      progress: Called with seed, queries done and what is known, after every step.
+
+    Returns:
+      The queried strings int32 [budget, T] by seed.
+    """
+    path = workdir / "queries.csv"
+    logged = query_log.read(path, found)
+    kept = {}
+    for seed in seeds:
+        if seed not in logged:
+            break
+        done = request.config.whole_steps(len(logged[seed].accuracy))
+        kept[seed] = table_problem.first(logged[seed], done)
+        if done < request.config.budget:
+            break
+    query_log.rewrite(path, found, kept)
+    chosen = algorithm(request, found, workdir / "checkpoints")
+    for seed in seeds:
+        observed = kept.get(seed, tabular.nothing(found))
+        for told in tabular.search(found, chosen, seed, request.config, observed):
+            query_log.append(path, query_log.lines(found, seed, told, len(observed.accuracy)))
+            observed = told
+            if progress is not None:
+                progress(seed, len(told.accuracy), told)
+        kept[seed] = observed
+    return {seed: kept[seed].tokens for seed in seeds}

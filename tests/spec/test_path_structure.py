@@ -1,0 +1,77 @@
+import json
+
+import pytest
+
+from greennas_jax.spec import paleo_json, path_structure, structure
+from tests.spec.paleo_texts import conv, text
+
+
+def pool(parent: str) -> dict:
+    return {
+        "type": "AvgPool",
+        "parents": [parent],
+        "ksize": [1, 3, 3, 1],
+        "strides": [1, 1, 1, 1],
+        "padding": "SAME",
+    }
+
+
+def add(*parents: str) -> dict:
+    return {"type": "Elementwise", "parents": list(parents)}
+
+
+POINT = {**conv("data"), "filter": [1, 1, -1, 4]}
+# Three paths to the end: 3x3 then pooling; 1x1; nothing. A dead 3x3 convolution beside them.
+LAYERS = {
+    "a": conv("data"),
+    "b": pool("a"),
+    "c": POINT,
+    "dead": conv("c"),
+    "inner": add("c", "data"),
+    "end": add("b", "inner"),
+    "softmax": {"type": "Softmax", "parents": ["end"]},
+}
+
+
+def network(layers: dict):
+    return paleo_json.read(text(layers))
+
+
+def described(layers: dict) -> dict[str, float]:
+    return path_structure.descriptors(network(layers))
+
+
+def test_descriptors_by_hand():
+    found = described(LAYERS)
+    expected = {
+        "spatial": 1, "pointwise": 1, "pooled": 1, "log2_paths": pytest.approx(1.5849625),
+        "weighted_longest": 1, "weighted_mean": pytest.approx(2 / 3), "weighted_shortest": 0,
+        "spatial_longest": 1, "spatial_mean": pytest.approx(1 / 3), "spatial_shortest": 0,
+        "pooled_longest": 1, "pooled_mean": pytest.approx(1 / 3), "pooled_shortest": 0,
+        "neighbouring_longest": 2, "neighbouring_mean": pytest.approx(2 / 3),
+        "neighbouring_shortest": 0, "shortest": 0,
+        # The identity passes two sums.
+        "identity": 0.5, "without_weighted": pytest.approx(1 / 3),
+        "without_spatial": pytest.approx(2 / 3), "without_pooled": pytest.approx(2 / 3),
+    }  # fmt: skip
+    assert found == expected
+    assert tuple(found) == path_structure.NAMES
+
+
+def test_identity_is_nearest_where_one_sum_reads_the_input():
+    direct = {**LAYERS, "inner": add("c"), "end": add("b", "inner", "data")}
+    assert described(direct)["identity"] == 1.0
+    without = {**LAYERS, "inner": add("c"), "end": add("b", "inner")}
+    assert (described(without)["identity"], described(without)["shortest"]) == (0.0, 1.0)
+
+
+def test_dead_layers_change_nothing():
+    live = {name: layer for name, layer in LAYERS.items() if name != "dead"}
+    assert described(live) == described(LAYERS)
+
+
+def test_paths_that_avoid_a_kind_are_counted():
+    live = structure.live_layers(network(LAYERS))
+    assert structure.paths_avoiding(live, path_structure.is_pool) == 2
+    assert structure.paths_avoiding(live, path_structure.acts) == 1
+    assert json.dumps(path_structure.NAMES)
