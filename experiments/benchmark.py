@@ -28,6 +28,12 @@ _TABLE = flags.DEFINE_string(
 _ACCURACY_COLUMN = flags.DEFINE_string(
     "accuracy_column", "cifar100_acc", "The table's column of accuracies."
 )
+_COST_COLUMN = flags.DEFINE_string(
+    "cost_column", "pi5_onnx_cifar100_energy_mj", "The table's column of energies [mJ]."
+)
+_LATENCY_COLUMN = flags.DEFINE_string(
+    "latency_column", "pi5_onnx_cifar100_latency_ms", "The table's column of latencies [ms]."
+)
 
 
 def main() -> None:
@@ -38,6 +44,8 @@ def main() -> None:
         spec=_SPEC.value,
         table=_TABLE.value,
         accuracy_column=_ACCURACY_COLUMN.value,
+        cost_column=_COST_COLUMN.value,
+        latency_column=_LATENCY_COLUMN.value,
     )
     suite = suites.get(_SUITE.value)
     # What a suite measures is never an old compilation.

@@ -19,6 +19,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 SUITES = {
     "children": "trainings per minute in one masked template, and at true shapes",
     "costs": "architectures costed per second from a space's tables, and one after the other",
+    "energy": "measured energies of a table against what is fitted to 100 of them (--table)",
     "proxies": "rank correlation of training-free scores with a table's accuracies (--table)",
     "sharing": "rank correlation of shared weights with full training, beside one epoch of it",
 }
@@ -34,6 +35,8 @@ class Options:
       spec: File of the given network; None for the suite's own.
       table: File of a tabular benchmark, if any.
       accuracy_column: The table's column of accuracies.
+      cost_column: The table's column of energies [mJ].
+      latency_column: The table's column of latencies [ms].
     """
 
     small: bool = False
@@ -41,6 +44,8 @@ class Options:
     spec: str | None = None
     table: str | None = None
     accuracy_column: str = "cifar100_acc"
+    cost_column: str = "pi5_onnx_cifar100_energy_mj"
+    latency_column: str = "pi5_onnx_cifar100_latency_ms"
 
 
 def names() -> list[str]:
