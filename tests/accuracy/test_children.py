@@ -72,6 +72,7 @@ def test_consecutive_seeds_hold_out_consecutive_folds(measured, data):
     assert [measured.block(seed) for seed in (11, 12, 13, 15)] == [3, 0, 1, 3]
 
 
+@pytest.mark.slow
 def test_only_the_held_out_fold_decides(tiny, data, measured, baseline):
     """Nonsense labels of fold 0 spoil the accuracy of the seeds that hold it out to nothing."""
     wrong = data._replace(validation_labels=(data.validation_labels + 1) % 10)

@@ -94,6 +94,7 @@ def test_the_first_seed_leaves_its_network(found, data):
     assert right.sum() == round(found.after.accuracies[0] * 360)
 
 
+@pytest.mark.slow
 def test_a_network_against_itself_differs_by_nothing(tiny, data, found):
     run = execution.Execution(per_device=1)
     same = final_test.compare(tiny, tiny, data, max_drop=0.1, config=CONFIG, run=run)

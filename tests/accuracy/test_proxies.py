@@ -103,6 +103,7 @@ def _deep(depth, width):
     return paleo_json.read(json.dumps({"name": "deep", "layers": layers}))
 
 
+@pytest.mark.slow
 def test_synflow_of_a_deep_network_does_not_overflow():
     # Each layer multiplies the flow by about 256 x sqrt(2 / 256) x sqrt(2 / pi) = 18: 18^40 is
     # beyond float32.

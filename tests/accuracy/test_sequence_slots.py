@@ -102,6 +102,7 @@ def test_random_variants_cover_every_choice():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, seed", [("vit", 3), ("gpt", 4)])
 def test_three_steps_of_training_equal_those_of_the_rebuilt_network(name, seed):
     given, template, start, _, inputs = _compiled(name)

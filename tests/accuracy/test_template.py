@@ -109,6 +109,7 @@ def test_random_variants_cover_every_operation():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, seed", [("lenet", 3), ("residual", 2)])
 def test_three_steps_of_training_equal_those_of_the_rebuilt_network(name, seed):
     given, template, start, _, images = _compiled(name)

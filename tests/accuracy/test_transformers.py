@@ -36,6 +36,7 @@ def brackets(reader):
     return found._replace(**few)
 
 
+@pytest.mark.slow
 def test_children_read_tokens(reader, brackets):
     run = execution.Execution(per_device=3)
     measured = children.make(reader, brackets, recipe=RECIPE, run=run)

@@ -45,6 +45,7 @@ def test_somebody_elses_measurements(rows, tmp_path):
     assert [fit.kind for fit in model.fits] == ["inner_product"]
 
 
+@pytest.mark.slow
 def test_too_little_time_keeps_what_was_measured(tmp_path):
     out = tmp_path / "mine.json"
     result = run("calibrate", f"--out={out}", "--sweep=small", "--minutes=0.02")

@@ -50,6 +50,7 @@ def test_other_algorithms_run_without_data(tmp_path):
         assert report["accuracy"]["after"]["mean"] >= 0.85
 
 
+@pytest.mark.slow
 def test_bad_names_are_told_before_the_first_run(tmp_path):
     for flags, told in (
         ({"algorithms": "random,magic"}, "latent, additive"),

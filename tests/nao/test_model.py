@@ -92,6 +92,7 @@ def test_works_without_graph_mode():
     assert np.isfinite(embedding).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(encoder.ENCODERS))
 def test_pretraining_reproduces_strings_and_ranks_costs(kind):
     rng = np.random.default_rng(0)

@@ -49,5 +49,5 @@ def digest(data: DataSet) -> str:
         value = getattr(data, name)
         if isinstance(value, np.ndarray):
             found.update(f"{name} {value.dtype.str} {value.shape}".encode())
-            found.update(np.ascontiguousarray(value))
+            found.update(value.tobytes())
     return found.hexdigest()
