@@ -146,8 +146,17 @@ class PairSpace:
         return np.ones(len(spaces.check(tokens, self.sizes)), bool)
 
     def sample(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """Return canonical strings, uniform over the strings, int32 [n, T]."""
-        return self.canonical(rng.integers(0, self.sizes, (n, strings.POSITIONS)))
+        """Return canonical strings, int32 [n, T].
+
+        Indices are uniform; each cell draws its own shares of the operations, so that cells of few
+        kinds of operations are as frequent as mixed ones.
+        """
+        drawn = rng.integers(0, self.sizes, (n, strings.POSITIONS))
+        shares = rng.dirichlet(np.ones(len(strings.OPERATIONS)), (n, len(strings.CELLS)))
+        limits = np.cumsum(shares, axis=2)[:, :, None, :-1]
+        where = rng.random((n, len(strings.CELLS), strings.CELL // 2, 1))
+        drawn[:, 1::2] = (where > limits).sum(3).reshape(n, -1)
+        return self.canonical(drawn)
 
     def neighbours(self, tokens: np.ndarray) -> np.ndarray:
         """Return the distinct canonical strings one edit away, int32 [m, T]."""

@@ -9,6 +9,7 @@ laid over two nodes that share a token, so expected costs are exact, too.
 Shapes: K terms.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -99,22 +100,6 @@ def _table(part: Part, config: PairConfig) -> LayerTable | None:
     return layer_table.rows(layers, [found[layer.name] for layer in layers])
 
 
-class _Prices:
-    """Costs of parts, each found once, float64 [K]."""
-
-    def __init__(self, config: PairConfig, cost: Callable[[LayerTable], np.ndarray], terms: int):
-        self.config, self.cost, self.terms = config, cost, terms
-        self.known: dict[Part, np.ndarray] = {}
-
-    def total(self, parts: Sequence[Part]) -> np.ndarray:
-        """Return the cost of several parts."""
-        new = {part for part in parts if part not in self.known}
-        for part in new:
-            table = _table(part, self.config)
-            self.known[part] = np.zeros(self.terms) if table is None else self.cost(table)
-        return np.sum([self.known[part] for part in parts], axis=0) + np.zeros(self.terms)
-
-
 def _union(nodes: list[Node], numbers: Sequence[int], mask: int) -> list[int]:
     """Return nodes of the sets of what the first 1, 2, ... of some indices read, as masked bits."""
     found: list[int] = []
@@ -169,55 +154,56 @@ def _flags(bits: int) -> networks.Reads:
     return bool(bits & 1), bool(bits & 2)
 
 
-class _Pricing:
-    """What each place costs, given the values of the nodes that it depends on."""
+def _live(
+    config: PairConfig, normal: int, reduction: int, kind: int | None = None
+) -> list[networks.Place]:
+    """Return the live places, of one kind where asked, as readings decide."""
+    live = networks.live_places(config, (_flags(normal), _flags(reduction)))
+    places = [place for place, used in zip(networks.places(config), live, strict=True) if used]
+    return [place for place in places if kind is None or place.kind == kind]
 
-    def __init__(self, config: PairConfig):
-        self.config, self.stack = config, networks.places(config)
 
-    def live(self, normal: int, reduction: int, kind: int | None = None) -> list[networks.Place]:
-        """Return the live places, of one kind where asked, as readings decide."""
-        found = networks.live_places(self.config, (_flags(normal), _flags(reduction)))
-        places = [place for place, live in zip(self.stack, found, strict=True) if live]
-        return [place for place in places if kind is None or place.kind == kind]
+def _branches(
+    config: PairConfig, kind: int, operation: int, strided: int, normal: int, reduction: int
+) -> list[Part]:
+    """Return the parts of one branch of all live cells of a kind."""
+    parts = []
+    for place in _live(config, normal, reduction, kind):
+        stage = place.input_stage if strided else place.stage
+        width, stride = config.width(place.stage), 1 + place.stage - stage
+        parts.append(Part("branch", config.size(stage), width, width, stride, operation))
+    return parts
 
-    def branch(self, kind: int, operation: int, strided: int, normal: int, reduction: int):
-        """Return the parts of one branch of all live cells of a kind."""
-        parts = []
-        for place in self.live(normal, reduction, kind):
-            stage = place.input_stage if strided else place.stage
-            width, stride = self.config.width(place.stage), 1 + place.stage - stage
-            size = self.config.size(stage)
-            parts.append(Part("branch", size, width, width, stride, operation))
-        return parts
 
-    def sums(self, normal: int, reduction: int) -> list[Part]:
-        """Return the sums of the nodes of all live cells."""
-        parts = []
-        for place in self.live(normal, reduction):
-            width, size = self.config.width(place.stage), self.config.size(place.stage)
-            parts += strings.NODES * [Part("sum", size, width, width)]
-        return parts
+def _sums(config: PairConfig, normal: int, reduction: int) -> list[Part]:
+    """Return the sums of the nodes of all live cells."""
+    parts = []
+    for place in _live(config, normal, reduction):
+        width, size = config.width(place.stage), config.size(place.stage)
+        parts += strings.NODES * [Part("sum", size, width, width)]
+    return parts
 
-    def between(self, normal: int, ends: int, reduction: int, reduced: int) -> list[Part]:
-        """Return what joins loose ends and prepares inputs, and the head."""
-        loose, reads, config = (ends, reduced), (_flags(normal), _flags(reduction)), self.config
-        parts = []
-        for place in self.live(normal, reduction):
-            width, size = config.width(place.stage), config.size(place.stage)
-            parts.append(Part("joined", size, width, width, 1, loose[place.kind]))
-            for source, read in zip(place.inputs, reads[place.kind], strict=True):
-                if not read:
-                    continue
-                stride = networks.input_stride(self.stack, place, source)
-                stage, channels = 0, config.channels
-                if source != networks.STEM:
-                    above = self.stack[source]
-                    stage, channels = above.stage, loose[above.kind] * config.width(above.stage)
-                parts.append(Part("input", config.size(stage), channels, width, stride))
-        last = self.stack[-1]
-        size, width = config.size(last.stage), ends * config.width(last.stage)
-        return [*parts, Part("head", size, width)]
+
+def _between(
+    config: PairConfig, normal: int, ends: int, reduction: int, reduced: int
+) -> list[Part]:
+    """Return what joins loose ends and prepares inputs, and the head."""
+    loose, reads = (ends, reduced), (_flags(normal), _flags(reduction))
+    stack, parts = networks.places(config), []
+    for place in _live(config, normal, reduction):
+        width, size = config.width(place.stage), config.size(place.stage)
+        parts.append(Part("joined", size, width, width, 1, loose[place.kind]))
+        for source, read in zip(place.inputs, reads[place.kind], strict=True):
+            if not read:
+                continue
+            stride = networks.input_stride(stack, place, source)
+            stage, channels = 0, config.channels
+            if source != networks.STEM:
+                above = stack[source]
+                stage, channels = above.stage, loose[above.kind] * config.width(above.stage)
+            parts.append(Part("input", config.size(stage), channels, width, stride))
+    last = stack[-1].stage
+    return [*parts, Part("head", config.size(last), ends * config.width(last))]
 
 
 def fill(
@@ -232,11 +218,15 @@ def fill(
       settings: Settings of the cost functions.
     """
 
-    def cost(table: LayerTable) -> np.ndarray:
+
+    @functools.cache
+    def price(part: Part) -> np.ndarray:
+        table = _table(part, config)
+        if table is None:
+            return np.zeros(len(terms))
         found = [np.sum(np.asarray(term.function(table, device, settings))) for term in terms]
         return np.asarray(found, np.float64)
 
-    prices, pricing = _Prices(config, cost, len(terms)), _Pricing(config)
     nodes: list[Node] = []
     for size in strings.sizes():
         values.token(nodes, np.arange(size)[:, None].tolist())
@@ -245,14 +235,17 @@ def fill(
 
     def add(name: str, arguments: Sequence[int], parts: Callable[..., Sequence[Part]]) -> None:
         node = values.tabulate(nodes, _beside, arguments, CAP)
-        costs = [prices.total(parts(*(int(v) for v in row))) for row in node.values]
+        costs = [
+            np.sum([price(part) for part in parts(*map(int, row))], axis=0) + np.zeros(len(terms))
+            for row in node.values
+        ]
         priced.append(Priced(name, node, np.stack(costs, axis=1)))
 
     def of_normal(operation: int, reads: int, other: int) -> list[Part]:
-        return pricing.branch(NORMAL, operation, 0, reads, other)
+        return _branches(config, NORMAL, operation, 0, reads, other)
 
-    def of_reduction(operation: int, strided: int, other: int, reads: int) -> list[Part]:
-        return pricing.branch(REDUCTION, operation, strided, reads, other)
+    def of_reduction(operation: int, strided: int, reads: int, other: int) -> list[Part]:
+        return _branches(config, REDUCTION, operation, strided, other, reads)
 
     for branch in range(_BRANCHES):
         place = f"node{branch // 2}/{networks.SIDES[branch % 2]}"
@@ -260,7 +253,9 @@ def fill(
         add(f"normal/{place}", scope, of_normal)
         scope = (reduction.operations[branch], reduction.strided[branch], normal.reads)
         add(f"reduction/{place}", scope, of_reduction)
-    add("sums", (normal.reads, reduction.reads), pricing.sums)
-    add("between", (normal.summary, reduction.summary), pricing.between)
+    both = (normal.reads, reduction.reads)
+    add("sums", both, functools.partial(_sums, config))
+    both = (normal.summary, reduction.summary)
+    add("between", both, functools.partial(_between, config))
     add("stem", (values.constant(nodes, 0),), lambda _: [Part("stem", config.image)])
     return cost_factors.assemble(nodes, priced, terms)
