@@ -1,14 +1,13 @@
 import csv
 import dataclasses
-import types
 
 import numpy as np
 import pytest
 
 from experiments.benchmarks import pool as suite
+from experiments.benchmarks import suites
 from greennas_jax import pool_study
 from greennas_jax.accuracy import evaluated
-from greennas_jax.accuracy.table import TableError
 from greennas_jax.costs import devices, profile, settings
 from greennas_jax.spaces import nao_cell_strings as strings
 
@@ -75,8 +74,7 @@ def test_energies_are_those_of_profiles_and_the_front_is_the_best(table):
 
 
 def test_a_small_study(table):
-    options = types.SimpleNamespace(table=str(table), seed=1, small=True)
-    found = suite.run(options)
+    found = suite.run(suites.Options(table=str(table), seed=1, small=True))
     assert (found["rows"], found["architectures"], found["held_out"]) == (40, 39, 4)
     assert set(found["accuracy"]) == set(pool_study.MODELS)
     for scores in found["accuracy"].values():
@@ -97,11 +95,10 @@ def test_what_is_held_out_teaches_nothing(table):
         np.testing.assert_array_equal(values, again[name])
 
 
-def test_bad_input(table):
+def test_bad_input():
     with pytest.raises(ValueError, match="--table=FILE"):
-        suite.run(types.SimpleNamespace(table=None, seed=0, small=True))
-    table.write_text("arch,accuracy,reported_energy\n0 1,0.5,1\n")
-    with pytest.raises(TableError, match="line 2: .*have 2 numbers"):
-        suite.run(types.SimpleNamespace(table=str(table), seed=0, small=True))
+        suite.run(suites.Options(small=True))
     with pytest.raises(ValueError, match="splits is 0; allowed: from 1"):
         pool_study.StudyConfig(splits=0)
+    with pytest.raises(ValueError, match="held_out is 1; allowed: above 0, below 1"):
+        pool_study.StudyConfig(held_out=1)

@@ -15,6 +15,8 @@ from greennas_jax.accuracy import evaluated
 from greennas_jax.nao.model import ModelConfig
 from greennas_jax.nao.training import TrainingConfig
 
+from . import suites
+
 SMALL = {
     "splits": 1,
     "model": ModelConfig(width=8, hidden=8),
@@ -22,7 +24,7 @@ SMALL = {
 }
 
 
-def run(options: Any) -> dict[str, Any]:
+def run(options: suites.Options) -> dict[str, Any]:
     """Return the figures of `pool_study.study`.
 
     Args:

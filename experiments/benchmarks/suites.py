@@ -19,6 +19,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 SUITES = {
     "children": "trainings per minute in one masked template, and at true shapes",
     "costs": "architectures costed per second from a space's tables, and one after the other",
+    "pool": "what cells that NAO's search evaluated teach, and their real energies (--table)",
     "proxies": "rank correlation of training-free scores with a table's accuracies (--table)",
     "sharing": "rank correlation of shared weights with full training, beside one epoch of it",
 }
