@@ -20,6 +20,7 @@ SUITES = {
     "children": "trainings per minute in one masked template, and at true shapes",
     "costs": "architectures costed per second from a space's tables, and one after the other",
     "energy": "measured energies of a table against what is fitted to 100 of them (--table)",
+    "pool": "what cells that NAO's search evaluated teach, and their real energies (--table)",
     "proxies": "rank correlation of training-free scores with a table's accuracies (--table)",
     "sharing": "rank correlation of shared weights with full training, beside one epoch of it",
 }

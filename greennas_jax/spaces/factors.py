@@ -10,7 +10,7 @@ Shapes: K terms, T positions, V choices at most, B strings.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -47,6 +47,20 @@ class Slot(NamedTuple):
     node: Node
     rows: LayerTable
     owner: np.ndarray
+
+
+class Priced(NamedTuple):
+    """A place of a space with its costs.
+
+    Attributes:
+      name: What it is called.
+      node: The node whose values are its geometries.
+      costs: Of every geometry, float64 [K, values].
+    """
+
+    name: str
+    node: Node
+    costs: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,11 +160,28 @@ def fill(
             for term in terms
         ]
     )
+    priced = [
+        Priced(slot.name, slot.node, per_geometry[:, start : start + count])
+        for slot, start, count in zip(slots, starts[:-1], counts, strict=True)
+    ]
+    return assemble(nodes, priced, terms, cap=cap)
+
+
+def assemble(
+    nodes: Sequence[Node], priced: Iterable[Priced], terms: Sequence[Term], *, cap: int = 2**18
+) -> Factors:
+    """Return the factors of places whose geometries have been costed.
+
+    Args:
+      nodes: All nodes of the space, the tokens' first.
+      priced: The places with their costs.
+      terms: The terms of the costs, in order.
+      cap: Largest table that factors are merged into.
+    """
     factors: dict[tuple[int, ...], tuple[np.ndarray, tuple[str, ...]]] = {}
-    for slot, start, count in zip(slots, starts[:-1], counts, strict=True):
-        table = per_geometry[:, start : start + count][:, slot.node.index]
-        before, names = factors.get(slot.node.parents, (0.0, ()))
-        factors[slot.node.parents] = before + table, (*names, slot.name)
+    for name, node, costs in priced:
+        before, names = factors.get(node.parents, (0.0, ()))
+        factors[node.parents] = before + costs[:, node.index], (*names, name)
     constant, fixed = factors.pop((), (np.zeros((len(terms),)), ()))
     return _compact(nodes, _merged(factors, cap), constant, fixed, terms)
 

@@ -41,9 +41,10 @@ def test_a_known_device_is_found_again_from_whole_networks(table):
     physical = found["models"]["physical device"]
     assert physical["rmspe_percent"]["most"] < 5
     assert physical["spearman"]["least"] > 0.99
-    assert physical["rmspe_percent"]["most"] < found["models"]["gradient boosting"][
-        "rmspe_percent"
-    ]["least"]
+    assert (
+        physical["rmspe_percent"]["most"]
+        < found["models"]["gradient boosting"]["rmspe_percent"]["least"]
+    )
 
 
 def test_a_table_without_its_columns_is_refused(tmp_path):

@@ -14,6 +14,9 @@ from greennas_jax.search.tabular import TabularConfig
 from greennas_jax.spaces import nasbench201
 from tests.search import tabulated
 
+# Teaching the embedding takes a minute.
+pytestmark = pytest.mark.slow
+
 PROBLEM = tabulated.problem()
 CONFIG = TabularConfig(budget=30, start=5, batch=5, singly=10)
 LATENT = LatentConfig(restarts=16, steps=4, paths="heads")
