@@ -197,9 +197,11 @@ def sparse(cells: Cells, own: np.ndarray, other: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
         # Where the penalty is least, descent stops before it has converged: a poorer candidate.
         warnings.simplefilter("ignore")
-        model = linear_model.LassoCV(cv=FOLDS, alphas=PENALTIES, max_iter=3000).fit(
-            columns[own], true / true.mean(), sample_weight=weights / weights.mean()
-        )
+        model = linear_model.LassoCV(
+            cv=FOLDS,
+            alphas=PENALTIES,  # pyright: ignore[reportArgumentType] -- a grid serves old and new releases
+            max_iter=3000,
+        ).fit(columns[own], true / true.mean(), sample_weight=weights / weights.mean())
     return model.predict(columns[other]) * true.mean()
 
 

@@ -1,8 +1,8 @@
 """What cells that NAO's search has evaluated teach: order of accuracy, decoding, real energy.
 
 The table is a CSV file with the columns arch (40 whole numbers), accuracy (of 500 images) and
-reported_energy. Accuracy models are compared on splits of nine to one; the reference is what a model
-that knew the true accuracies would reach.
+reported_energy. Accuracy models are compared on splits of nine to one; the reference is what a
+model that knew the true accuracies would reach.
 """
 
 import dataclasses

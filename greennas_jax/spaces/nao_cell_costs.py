@@ -1,10 +1,10 @@
 """The cost of NAO's pairs of cells as tables over few tokens each, exact.
 
 What a branch costs depends on its operation, on whether it reads an input of a reduction cell
-(stride 2), and on how many of the stack's cells are live, which both cells' readings of their inputs
-decide. What follows a cell reads as many channels as it has loose ends. Loose ends and readings
-follow from the indices alone, one after another, as sets of what has been read so far; no table is
-laid over two nodes that share a token, so expected costs are exact, too.
+(stride 2), and on how many of the stack's cells are live, which both cells' readings of their
+inputs decide. What follows a cell reads as many channels as it has loose ends. Loose ends and
+readings follow from the indices alone, one after another, as sets of what has been read so far; no
+table is laid over two nodes that share a token, so expected costs are exact, too.
 
 Shapes: K terms.
 """

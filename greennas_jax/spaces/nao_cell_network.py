@@ -214,7 +214,8 @@ def cell(
         sources.append(f"{name}/node{node}")
         layers.append(added(sources[-1], tuple(arriving)))
     ends = tuple(f"{name}/node{node}" for node in strings.loose_ends(tokens))
-    return layers + joined(f"{name}/out", ends), f"{name}/out" if len(ends) > 1 else ends[0]
+    last = f"{name}/out" if len(ends) > 1 else "".join(ends)
+    return layers + joined(f"{name}/out", ends), last
 
 
 def one_cell(tokens: np.ndarray, stride: int = 1) -> Network:
