@@ -73,6 +73,7 @@ def test_energies_are_those_of_profiles_and_the_front_is_the_best(table):
     assert 1 <= result["reported_front_on_true_front"] <= result["reported_front"]
 
 
+@pytest.mark.slow
 def test_a_small_study(table):
     found = suite.run(suites.Options(table=str(table), seed=1, small=True))
     assert (found["rows"], found["architectures"], found["held_out"]) == (40, 39, 4)
