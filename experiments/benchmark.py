@@ -1,6 +1,6 @@
 r"""Measure the project's own speed and quality on this machine: one suite per run.
 
-python experiments/benchmark.py --suite=children --json=/tmp/children.json
+python experiments/benchmark.py --suite=children --json=runs/children.json
 
 Every suite compares with a reference that runs in the same process, and says which. `--small` does
 as little as shows that a suite works; its figures mean nothing.
