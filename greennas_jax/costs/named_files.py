@@ -5,8 +5,8 @@ import pathlib
 
 
 def names(folder: pathlib.Path) -> tuple[str, ...]:
-    """Return the names of a folder's JSON files, sorted."""
-    return tuple(sorted(path.stem for path in folder.glob("*.json")))
+    """Return the names of a folder's JSON files, sorted; NAME.OTHER.json belongs to NAME.json."""
+    return tuple(sorted(path.stem for path in folder.glob("*.json") if "." not in path.stem))
 
 
 def read(

@@ -13,12 +13,13 @@ class WrongError(ValueError):
 def folder(tmp_path):
     (tmp_path / "B_one.json").write_text('"b"', encoding="utf-8")
     (tmp_path / "a_two.json").write_text('"a"', encoding="utf-8")
+    (tmp_path / "a_two.models.json").write_text("{}", encoding="utf-8")
     (tmp_path / "notes.txt").write_text("no", encoding="utf-8")
     (tmp_path / "latin.json").write_bytes(b'"\xe9"')
     return tmp_path
 
 
-def test_names_are_the_json_files(folder):
+def test_names_are_the_json_files_without_a_second_ending(folder):
     assert named_files.names(folder) == ("B_one", "a_two", "latin")
 
 
