@@ -322,7 +322,7 @@ def travel(
         accuracy=accuracy,
         search=results.search_part(
             found.problem,
-            found.solution.archive,
+            found.solution,
             request.config,
             spent,
             {

@@ -9,6 +9,7 @@ from greennas_jax.export import delivery
 from greennas_jax.pipeline import Solution
 from greennas_jax.report import comparison, evidence, files, tables
 from greennas_jax.report.comparison import LayerChange
+from greennas_jax.report.page import source
 from greennas_jax.search import archive as archives
 from greennas_jax.search import loop
 from greennas_jax.search.problem import Problem
@@ -57,9 +58,13 @@ def publish(
     Raises:
       OSError: If the folder cannot be written.
     """
+    # Imported where pages are made: a refused input need not wait for it.
+    from greennas_jax.report.page import run_page
+
     changes = comparison.compare(given, solution.network, report["before"], report["after"])
-    rows = results.history(solution.archive)
-    files.write_text(folder / "history.csv", evidence.history_csv(rows))
+    history = evidence.history_csv(results.history(solution.archive))
+    found_text = paleo_json.write(solution.network)
+    files.write_text(folder / "history.csv", history)
     files.write_text(folder / "exact_front.csv", evidence.history_csv(front))
     (folder / "pareto").mkdir(exist_ok=True)
     for number, (tokens, _) in enumerate(results.pareto(problem, solution.archive)):
@@ -69,7 +74,9 @@ def publish(
     text = [*tables.headline(report), "", tables.totals_table(report["before"], report["after"])]
     text += ["", tables.comparison_table(changes), *delivery.write(solution.network, folder)]
     files.write_text(folder / "summary.txt", "\n".join(text) + "\n")
-    files.write_text(folder / "optimized.json", paleo_json.write(solution.network))
+    run = source.evidence(report, history, paleo_json.write(given), found_text)
+    run_page.write(run, folder)
+    files.write_text(folder / "optimized.json", found_text)
     files.write_json(folder / "report.json", report)
 
 

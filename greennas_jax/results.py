@@ -12,7 +12,7 @@ from greennas_jax.accuracy.data.record import DataSet
 from greennas_jax.measure.spending import Spent
 from greennas_jax.nao import training
 from greennas_jax.nao.embedding import Embedding
-from greennas_jax.pipeline import TERMS, PipelineConfig, Prepared
+from greennas_jax.pipeline import TERMS, PipelineConfig, Prepared, Solution
 from greennas_jax.report import evidence
 from greennas_jax.search import archive as archives
 from greennas_jax.search import claims, loop
@@ -28,6 +28,11 @@ PARETO_TOTALS = ("energy_j", "time_ms", "parameters", "peak_memory_bytes")
 MOST_FRONT_POINTS = 50_000
 
 
+def shown(tokens: np.ndarray) -> str:
+    """Return tokens [T] as a text, parted by points."""
+    return ".".join(str(int(token)) for token in tokens)
+
+
 def history(archive: Archive) -> list[dict[str, Any]]:
     """Return one row per training, in order; unknown values are nan."""
     return [
@@ -35,7 +40,7 @@ def history(archive: Archive) -> list[dict[str, Any]]:
             "step": step,
             "kind": query.kind,
             "seed": query.seed,
-            "tokens": ".".join(str(int(token)) for token in query.tokens),
+            "tokens": shown(query.tokens),
             "accuracy": query.accuracy,
             "cost": query.cost,
             "stopped": int(query.stopped),
@@ -130,7 +135,7 @@ def exact_front(prepared: Prepared) -> tuple[list[dict[str, Any]], bool]:
     rows = [
         {
             **dict(zip(("energy_j", "time_ms", "parameters"), map(float, costs), strict=True)),
-            "tokens": ".".join(str(int(token)) for token in tokens),
+            "tokens": shown(tokens),
         }
         for tokens, costs in zip(found.tokens, found.costs, strict=True)
     ]
@@ -227,9 +232,14 @@ def accuracy_of_proxies(
 
 
 def search_part(
-    problem: Problem, archive: Archive, config: PipelineConfig, spent: Spent, parts: Mapping
+    problem: Problem,
+    solution: Solution,
+    config: PipelineConfig,
+    spent: Spent,
+    parts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the search part of a report."""
+    """Return the search part of a report; its tokens are the winner's."""
+    archive = solution.archive
     counts = {
         kind: sum(query.kind == kind for query in archive.queries)
         for kind in ("baseline", "search", "confirm")
@@ -238,6 +248,7 @@ def search_part(
     summary = archives.summarise(judged, problem.noise)
     return {
         "algorithm": config.search.algorithm,
+        "tokens": shown(solution.tokens),
         "queries": counts["search"],
         "trainings": counts,
         "confirmed_architectures": len(summary.cost) - 1,

@@ -101,23 +101,23 @@ def compare(
                 f"profiles differ in '{key}': {before.get(key)!r} before, {after.get(key)!r} "
                 "after; only like profiles can be compared"
             )
-    owners = _owners(given, found)
+    owner = owners(given, found)
     own = {layer.name: layer.name for layer in given.layers}
     old = _Side(given.by_name(), shape_rules.infer(given), _shares(given, before, own))
-    new = _Side(found.by_name(), shape_rules.infer(found), _shares(found, after, owners))
-    names = dict.fromkeys((*own, *owners.values()))
+    new = _Side(found.by_name(), shape_rules.infer(found), _shares(found, after, owner))
+    names = dict.fromkeys((*own, *owner.values()))
     return [_row(name, old, new) for name in names]
 
 
-def _owners(given: Network, found: Network) -> dict[str, str]:
+def owners(given: Network, found: Network) -> dict[str, str]:
     """Return for each layer of the found network the given layer it belongs to, or itself."""
     names = given.by_name()
-    owners = {}
+    owner = {}
     for layer in found.layers:
         base, _, suffix = layer.name.rpartition("/")
         inserted = layer.name not in names and base in names and suffix in variants.SUFFIXES
-        owners[layer.name] = base if inserted else layer.name
-    return owners
+        owner[layer.name] = base if inserted else layer.name
+    return owner
 
 
 def _shares(
