@@ -5,9 +5,10 @@ python experiments/optimize.py --spec=configs/specs/lenet5.json --device=titan_x
 
 Writes into the workdir: optimized.json (the network, Paleo's text), optimized_flax.py (the same as
 a Flax file that stands alone) and, where accuracy was measured, optimized.safetensors (its weights,
-trained on the final test's first seed; `load` of the Flax file reads them), report.json,
-summary.txt, pareto/NNN.json, history.csv, exact_front.csv, pareto.png, layer_energy.png,
-progress.png, config.json and checkpoints/. The same command goes on where a killed run stopped.
+trained on the final test's first seed; `load` of the Flax file reads them), report.html (one file
+to read in any browser), report.json, summary.txt, pareto/NNN.json, history.csv, exact_front.csv,
+pareto.png, layer_energy.png, progress.png, config.json and checkpoints/. The same command goes on
+where a killed run stopped.
 """
 
 import dataclasses

@@ -66,6 +66,7 @@ def test_journey_writes_everything(journey):
         "optimized_flax.py",
         "optimized.safetensors",
         "report.json",
+        "report.html",
         "summary.txt",
         "history.csv",
         "exact_front.csv",

@@ -72,7 +72,7 @@ def table(header: list[str], rows: list[list[Child]], texts: int) -> Element:
 
 def document(title: str, *parts: Child) -> str:
     """Return a whole page as text: its parts with the style and the script they need."""
-    place = importlib.resources.files(__package__)
+    place = importlib.resources.files("greennas_jax.report.page")
     style, script = (
         (place / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
     )

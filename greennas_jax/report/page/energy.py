@@ -75,21 +75,27 @@ def _of_parts(found: Sequence[Mapping[str, Any]], key: str) -> list[Row]:
 def _of_layers(run: Evidence) -> list[Row]:
     """Return the parts by given layer; what was inserted for a layer counts to it."""
     owner = comparison.owners(run.given, run.found)
-    sides = []
-    for key, of in (("before", {}), ("after", owner)):
-        sums: dict[str, Parts] = {}
-        for layer in run.report[key]["layers"]:
-            own = _parts(breakdown_table.of_layer(layer))
-            name = of.get(layer["name"], layer["name"])
-            known = sums.get(name, (0.0,) * len(own))
-            sums[name] = tuple(a + b for a, b in zip(known, own, strict=True))
-        sides.append(sums)
+    own = {layer.name: layer.name for layer in run.given.layers}
+    sides = [
+        _summed(run.report[key]["layers"], of) for key, of in (("before", own), ("after", owner))
+    ]
     none = (0.0,) * len(PARTS)
     rows = [
         Row(row["layer"], *(side.get(row["layer"], none) for side in sides))
         for row in run.report["layers"]
     ]
     return _largest(rows)
+
+
+def _summed(layers: Sequence[Mapping[str, Any]], owner: Mapping[str, str]) -> dict[str, Parts]:
+    """Return the parts of a profile's layers, summed by owner."""
+    sums: dict[str, Parts] = {}
+    for layer in layers:
+        parts = _parts(breakdown_table.of_layer(layer))
+        name = owner.get(layer["name"], layer["name"])
+        known = sums.get(name, (0.0,) * len(parts))
+        sums[name] = tuple(a + b for a, b in zip(known, parts, strict=True))
+    return sums
 
 
 def _largest(rows: list[Row]) -> list[Row]:

@@ -87,20 +87,17 @@ def _column(
         for index, row in enumerate(rows)
     ]
     total = units.quantity(profile["totals"]["energy_j"], "J")
-    lanes = _lanes(edges)
-    picture = _arcs(lanes, len(rows), scale.height)
+    picture, indent = _arcs(_lanes(edges), len(rows), scale.height)
     count = sum(name in owner for name in wide)
     return tag(
         "div",
         tag("h3", side, tag("span", f"{total}, {count} layers")),
-        tag("div", picture, tag("ol", *cells), class_="stack"),
+        tag("div", picture, tag("ol", *cells), class_="stack", style=f"padding-left:{indent}px"),
         class_=f"network {side}",
     )
 
 
-def _layer(
-    row: Mapping[str, Any], key: str, width: int, scale: _Scale, *, flows: bool
-) -> Element:
+def _layer(row: Mapping[str, Any], key: str, width: int, scale: _Scale, *, flows: bool) -> Element:
     """Return one layer: its block, name, description, energy, and what became of it."""
     if row[key] == comparison.ABSENT:
         gone = row["layer"] if key == "after" else ""
@@ -161,10 +158,10 @@ def _lanes(edges: list[Edge]) -> list[list[Edge]]:
     return lanes
 
 
-def _arcs(lanes: list[list[Edge]], rows: int, height: int) -> Element | None:
-    """Return the connections as lines beside the blocks; none where every layer follows."""
+def _arcs(lanes: list[list[Edge]], rows: int, height: int) -> tuple[Element | None, int]:
+    """Return the connections as lines beside the blocks, if there are any, and their width."""
     if not lanes:
-        return None
+        return None, 0
     used = min(len(lanes), _MOST_LANES)
     wide = _LANE * used + 12
     # Stretched to the rows' height, which is larger where the page is narrow.
@@ -185,4 +182,4 @@ def _arcs(lanes: list[list[Edge]], rows: int, height: int) -> Element | None:
             path += f"V{end_at - turn:g}Q{x} {end_at:g} {x + 4} {end_at:g}H{wide - 2}"
             path += f"M{wide - 6} {end_at - 3:g}L{wide - 1} {end_at:g}L{wide - 6} {end_at + 3:g}"
             picture.append(tag("path", d=path))
-    return picture
+    return picture, wide

@@ -227,19 +227,18 @@ def hypervolumes(picture: Picture) -> list[float]:
     """
     least = floor(picture)
     points = [picture.given, *picture.points]
-    top = max(p.accuracy for p in points if math.isfinite(p.accuracy))
+    counts = np.array([not p.stopped and math.isfinite(p.accuracy) for p in points])
+    top = max(p.accuracy for p, counted in zip(points, counts, strict=True) if counted)
     bottom = min(p.cost for p in points) if picture.bound is None else picture.bound
     wide, high = picture.given.cost - bottom, top - least
     if wide <= 0 or high <= 0:
         return [0.0] * len(picture.points)
     # moocore minimises: accuracy is turned round.
-    rows = np.array([[p.cost, -p.accuracy] for p in points])
-    rows[[p.stopped or not math.isfinite(p.accuracy) for p in points]] = np.inf
-    inside = np.isfinite(rows).all(axis=1)
+    rows = np.array([[p.cost, -p.accuracy] for p in points], float)
     reference = np.array([picture.given.cost, -least])
     found = []
     for count in range(2, len(points) + 1):
-        known = rows[:count][inside[:count]]
+        known = rows[:count][counts[:count]]
         area = float(moocore.hypervolume(known, ref=reference)) if len(known) else 0.0
         found.append(area / (wide * high))
     return found
