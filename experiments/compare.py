@@ -9,16 +9,19 @@ stopped. Writes comparison.csv, and prints it with the means.
 
 import dataclasses
 import pathlib
+import sys
 
 import command_line
 import journey_flags
 import runtime
+import tqdm
 from absl import flags
 
 from greennas_jax import checkpoints, journey
 from greennas_jax.report import evidence, files, ranking
 from greennas_jax.search.loop import ALGORITHMS
 
+_SPEC, _DEVICE = journey_flags.define_network()
 _ALGORITHMS = flags.DEFINE_list("algorithms", list(ALGORITHMS), f"Of {', '.join(ALGORITHMS)}.")
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Seeds, parted by commas.")
 
@@ -41,7 +44,7 @@ def _request(request: journey.Request, algorithm: str, seed: int) -> journey.Req
 
 def main() -> None:
     """Run every algorithm on every seed and compare what they found."""
-    given, seeds = journey_flags.request(), _seeds()
+    given, seeds = journey_flags.request(_SPEC.value, _DEVICE.value), _seeds()
     folder = pathlib.Path(journey_flags.WORKDIR.value)
     # Bad names are told before the first run.
     requests = {
@@ -53,7 +56,8 @@ def main() -> None:
     journey.check_limits(given)
     rows = []
     scene, scene_seed = None, None
-    for (algorithm, seed), request in requests.items():
+    bar = tqdm.tqdm(requests.items(), unit="search", disable=not sys.stderr.isatty())
+    for (algorithm, seed), request in bar:
         workdir = checkpoints.claim(folder / f"{algorithm}_{seed}", journey.identity(request))
         # Kept for one configuration alone: whoever searches, the given network is trained alike.
         alike = journey.identity(_request(given, ALGORITHMS[0], seed))
@@ -63,8 +67,11 @@ def main() -> None:
             # A proxy's images are the seed's; a data set and its template serve all seeds.
             if scene is None or (scene.data is None and scene_seed != seed):
                 scene, scene_seed = journey.set_out(request), seed
-            report = journey.travel(request, workdir, lambda _: None, scene, shared)
+            listener = journey_flags.listener(workdir, bars=False)
+            report = journey.travel(request, workdir, listener, scene, shared)
+            listener.close()
         rows.append(ranking.row(report, algorithm, seed))
+        bar.clear()
         print(ranking.line(rows[-1]), flush=True)
     files.write_text(folder / "comparison.csv", evidence.history_csv(rows))
     print(ranking.table(rows))

@@ -1,6 +1,8 @@
 """The flags of every program that takes a network on the whole journey."""
 
 import dataclasses
+import pathlib
+import sys
 from typing import Any
 
 from absl import flags
@@ -11,12 +13,19 @@ from greennas_jax.costs import devices, dtypes, neuralpower_text, power
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.neuralpower_model import Model
 from greennas_jax.costs.settings import WHOLE_MODES
+from greennas_jax.report import telling
 from greennas_jax.spec import paleo_json
 
-_SPEC = flags.DEFINE_string("spec", None, "The given network, Paleo's JSON.", required=True)
-_DEVICE = flags.DEFINE_string(
-    "device", None, f"One of {', '.join(devices.names())}, or a device file.", required=True
-)
+DEVICE_HELP = f"One of {', '.join(devices.names())}, or a device file."
+
+
+def define_network() -> tuple[flags.FlagHolder[str], flags.FlagHolder[str]]:
+    """Define --spec and --device, for a program that takes one network on one device."""
+    spec = flags.DEFINE_string("spec", None, "The given network, Paleo's JSON.", required=True)
+    device = flags.DEFINE_string("device", None, DEVICE_HELP, required=True)
+    return spec, device
+
+
 _DATASET = flags.DEFINE_string(
     "dataset",
     "default",
@@ -79,9 +88,30 @@ _LIMITS = {
 }
 _STRICT = flags.DEFINE_bool("strict", False, "Refuse layer types that are not known.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
+_LOG = flags.DEFINE_string(
+    "log_json", None, "File to append what is done to, one JSON object a line; - is stderr."
+)
 _CONFIG = config_flags.DEFINE_config_file(
     "config", "configs/optimize.py", "Configuration; override as --config.search.queries=64."
 )
+
+
+def listener(workdir: pathlib.Path, *, bars: bool = True) -> telling.Listener:
+    """Return who hears what a run tells.
+
+    Args:
+      workdir: The run's, where its scalars are kept.
+      bars: Whether a person at a terminal sees bars; a pipe never does.
+
+    Raises:
+      OSError: If --log_json cannot be written.
+    """
+    found: list[telling.Listener] = [telling.Scalars(workdir)]
+    if _LOG.value is not None:
+        found.append(telling.JsonLines(_LOG.value, str(workdir)))
+    if bars and sys.stderr.isatty():
+        found.append(telling.Bars())
+    return telling.Everyone(found)
 
 
 def _config(device: Device) -> pipeline.PipelineConfig:
@@ -105,18 +135,28 @@ def _power_model(named: str | Model) -> str | Model:
     return neuralpower_text.chosen(named) if isinstance(named, str) else named
 
 
-def request() -> journey.Request:
-    """Return what the flags ask for."""
-    device = devices.load(_DEVICE.value)
-    config = _config(device)
-    if config.settings.power == "physical":
+def check(device_name: str) -> None:
+    """Raise ValueError or OSError if no run on a device can be asked for with these flags."""
+    device = devices.load(device_name)
+    if _config(device).settings.power == "physical":
         power.check(device)
+
+
+def request(spec: str, device_name: str) -> journey.Request:
+    """Return what the flags ask for.
+
+    Args:
+      spec: File of the given network.
+      device_name: A device's name or file.
+    """
+    check(device_name)
+    device = devices.load(device_name)
     return journey.Request(
-        network=paleo_json.load(_SPEC.value, strict=_STRICT.value),
+        network=paleo_json.load(spec, strict=_STRICT.value),
         device=device,
         dataset=_DATASET.value,
         batch_size=_BATCH.value,
-        config=config,
+        config=_config(device),
         measure=_MEASURE.value,
         assumed_watts=_WATTS.value,
     )

@@ -7,12 +7,12 @@ Writes into the workdir: optimized.json (the network, Paleo's text), optimized_f
 a Flax file that stands alone) and, where accuracy was measured, optimized.safetensors (its weights,
 trained on the final test's first seed; `load` of the Flax file reads them), report.html (one file
 to read in any browser), report.json, summary.txt, pareto/NNN.json, history.csv, exact_front.csv,
-pareto.png, layer_energy.png, progress.png, config.json and checkpoints/. The same command goes on
+pareto.png, layer_energy.png, progress.png, scalars.csv (and tensorboard/ where tensorboardX is
+installed), config.json and checkpoints/. The same command goes on
 where a killed run stopped.
 """
 
 import dataclasses
-import sys
 
 import command_line
 import journey_flags
@@ -22,27 +22,26 @@ from absl import flags
 from greennas_jax import checkpoints, journey
 from greennas_jax.report import tables
 
+_SPEC, _DEVICE = journey_flags.define_network()
 _SEED = flags.DEFINE_integer("seed", None, "Seed of every random choice (default 0).")
 
 
 def main() -> None:
     """Take one network through the nine steps."""
-    request = journey_flags.request()
+    request = journey_flags.request(_SPEC.value, _DEVICE.value)
     if _SEED.value is not None:
         config = dataclasses.replace(request.config, seed=_SEED.value)
         request = dataclasses.replace(request, config=config)
     runtime.prepare()
     journey.check_limits(request)
     workdir = checkpoints.claim(journey_flags.WORKDIR.value, journey.identity(request))
-    report = journey.travel(request, workdir, _say)
+    listener = journey_flags.listener(workdir)
+    try:
+        report = journey.travel(request, workdir, listener)
+    finally:
+        listener.close()
     print("\n".join(tables.headline(report)))
     print(f"results are in {workdir}")
-
-
-def _say(line: str) -> None:
-    """Tell a person at a terminal what is being done; a pipe hears nothing."""
-    if sys.stderr.isatty():
-        print(line, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import sys
 
 import command_line
 import runtime
+import tqdm
 from absl import flags
 
 from greennas_jax import checkpoints, table_search
@@ -110,16 +111,24 @@ def main() -> None:
     seeds = range(_FIRST_SEED.value, _FIRST_SEED.value + _SEEDS.value)
     identity = {**dataclasses.asdict(request), "seeds": [seeds.start, seeds.stop]}
     workdir = checkpoints.claim(_WORKDIR.value, identity)
-    found = table_search.run(request, problem, seeds, workdir, _tell)
+    bar, tell = _bar(request, seeds)
+    with bar:
+        found = table_search.run(request, problem, seeds, workdir, tell)
     print(front_table.text(problem, found))
     print(f"queries are in {workdir / 'queries.csv'}")
 
 
-def _tell(seed: int, done: int, observed: table_problem.Observed) -> None:
-    """Tell a person at a terminal how far a search is; a pipe hears nothing."""
-    if sys.stderr.isatty():
-        best = observed.accuracy.max()
-        print(f"\rseed {seed}: {done} queries, best accuracy {best:.5g}", end="", file=sys.stderr)
+def _bar(request: table_search.Request, seeds: range) -> tuple[tqdm.tqdm, table_search.Progress]:
+    """Return a bar for a person at a terminal, which a pipe never sees, and what moves it."""
+    bar = tqdm.tqdm(
+        total=request.config.budget * len(seeds), unit="query", disable=not sys.stderr.isatty()
+    )
+
+    def tell(seed: int, done: int, observed: table_problem.Observed) -> None:
+        bar.set_postfix_str(f"seed {seed}, best accuracy {observed.accuracy.max():.5g}", False)
+        bar.update(max((seed - seeds.start) * request.config.budget + done - bar.n, 0))
+
+    return bar, tell
 
 
 if __name__ == "__main__":

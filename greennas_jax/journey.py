@@ -8,7 +8,6 @@ import dataclasses
 import json
 import math
 import pathlib
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from greennas_jax import checkpoints, configuration, limiting, pipeline, publishing, results
@@ -25,6 +24,7 @@ from greennas_jax.measure.spending import Account
 from greennas_jax.nao.embedding import Embedding
 from greennas_jax.pipeline import PipelineConfig, Prepared, Solution
 from greennas_jax.report import comparison, evidence, files
+from greennas_jax.report.telling import Everyone, Listener
 from greennas_jax.search import claims
 from greennas_jax.search.archive import Archive
 from greennas_jax.search.problem import FRESH_SEEDS, Problem
@@ -34,7 +34,6 @@ from greennas_jax.spec.network import Network
 NO_DATA = "none"
 MEASURE = ("auto", "never")
 PROXIES = ("NASWOT", "SynFlow")
-Say = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,19 +136,21 @@ def profile(request: Request, network: Network) -> dict[str, Any]:
     )
 
 
-def _taught(scene: Scene, config: PipelineConfig, folder: pathlib.Path, say: Say) -> Embedding:
+def _taught(
+    scene: Scene, config: PipelineConfig, folder: pathlib.Path, tell: Listener
+) -> Embedding:
     """Return the embedding, its weights from the checkpoint where there is one."""
     path = folder / "checkpoints" / "embedding"
     if path.exists():
         return pipeline.embed(
             scene.prepared, config, restore=lambda model: checkpoints.load_arrays(path, model)
         )
+    tell.phase("embedding", config.training.steps * config.training.runs)
     taught = pipeline.embed(
         scene.prepared,
         config,
-        lambda step, prediction, negative: say(
-            f"embedding: step {step}, prediction error "
-            f"{prediction:.4f}, negative log-likelihood {negative:.4f}"
+        lambda step, prediction, negative: tell.reach(
+            step, prediction_error=prediction, negative_log_likelihood=negative
         ),
     )
     checkpoints.save_arrays(path, taught.model)
@@ -165,36 +166,44 @@ class Search(NamedTuple):
 
 
 def search(
-    scene: Scene, config: PipelineConfig, folder: pathlib.Path, shared: pathlib.Path, say: Say
+    scene: Scene, config: PipelineConfig, folder: pathlib.Path, shared: pathlib.Path, tell: Listener
 ) -> Search:
     """Teach the embedding, search in it, and choose the winner."""
     log = checkpoints.TrialLog(folder / "checkpoints" / "trials.jsonl")
     log_of_given = checkpoints.TrialLog(shared / "given.jsonl")
 
-    taught = _taught(scene, config, folder, say) if config.search.algorithm == "latent" else None
-    say("the given network is trained")
+    taught = _taught(scene, config, folder, tell) if config.search.algorithm == "latent" else None
+    tell.phase("given network", config.baseline_seeds if scene.data is not None else 1)
+    oracle = scene.oracle
+    if isinstance(oracle, children.Children):
+        oracle = dataclasses.replace(oracle, progress=tell.did)
     problem, archive = pipeline.pose(
         scene.prepared,
-        scene.oracle,
+        oracle,
         config,
         log.evaluate,
         log_of_given.evaluate,
     )
+    _tell_queries(tell, archive, 0)
     algorithm = pipeline.algorithm_for(problem, config, taught)
+    again = 0 if problem.deterministic else config.search.most_confirmations
+    tell.phase("search", config.search.queries + again)
+    told = len(archive.queries)
+    first = told
 
     def progress(archive: Archive) -> None:
-        last = archive.queries[-1]
-        done = sum(query.kind == last.kind for query in archive.queries)
-        whole = (
-            config.search.queries
-            if last.kind == "search"
-            else "at most "
-            + str(config.search.rounds * config.search.leaders * config.search.repeats)
-        )
-        say(f"{last.kind}: {done} of {whole}")
+        nonlocal told
+        _tell_queries(tell, archive, told, first)
+        told = len(archive.queries)
 
     solution = pipeline.solve(problem, algorithm, archive, config, progress)
     return Search(problem, solution, taught)
+
+
+def _tell_queries(tell: Listener, archive: Archive, told: int, first: int = 0) -> None:
+    """Tell accuracy and cost of every query from number `told` on, counted from `first`."""
+    for number, query in enumerate(archive.queries[told:], told - first + 1):
+        tell.reach(number, accuracy=query.accuracy, cost=query.cost)
 
 
 def judge(
@@ -203,7 +212,7 @@ def judge(
     found: Search,
     folder: pathlib.Path,
     shared: pathlib.Path,
-    say: Say,
+    tell: Listener,
 ) -> dict[str, Any]:
     """Return the accuracy part of the report: the final test, or what the proxies said."""
     config = request.config
@@ -218,7 +227,8 @@ def judge(
     stored = folder / "checkpoints" / "final_test.json"
     if stored.exists():
         return json.loads(stored.read_text(encoding="utf-8"))
-    say("final test: given and found network are trained alike on fresh seeds")
+    tell("final test: given and found network are trained alike on fresh seeds")
+    tell.phase("final test", config.final_seeds * 2)
     known = shared / "given_tested.json"
     before = None
     if known.exists():
@@ -237,7 +247,11 @@ def judge(
             z=config.verdict_confidence,
         ),
         before=before,
+        progress=tell.did,
     )
+    for name, sample in (("given", tested.before), ("found", tested.after)):
+        for number, accuracy in enumerate(sample.accuracies, 1):
+            tell.reach(number, **{f"{name}_accuracy": accuracy})
     files.write_json(known, {"accuracies": tested.before.accuracies})
     weights.save(folder / delivery.TRAINED, tested.trained.module, tested.trained.statistics)
     claim = claims.claim(found.problem, found.solution.archive, found.solution.tokens)
@@ -246,7 +260,9 @@ def judge(
     return verdict
 
 
-def measured(request: Request, found: Network, folder: pathlib.Path, say: Say) -> dict[str, Any]:
+def measured(
+    request: Request, found: Network, folder: pathlib.Path, tell: Listener
+) -> dict[str, Any]:
     """Return the measured part of the report: both networks run here, or why they are not."""
     if request.measure == "never":
         reason = "not asked for (--measure=never)"
@@ -254,7 +270,7 @@ def measured(request: Request, found: Network, folder: pathlib.Path, say: Say) -
     stored = folder / "checkpoints" / "measured.json"
     if stored.exists():
         return json.loads(stored.read_text(encoding="utf-8"))
-    say("given and found network are run here, where that tells something about the device")
+    tell("given and found network are run here, where that tells something about the device")
     settings = request.config.settings
     part = networks.pair(
         request.network,
@@ -268,6 +284,22 @@ def measured(request: Request, found: Network, folder: pathlib.Path, say: Say) -
     return part
 
 
+class _Spending(Listener):
+    """Writes down what was spent so far, whenever something is told."""
+
+    def __init__(self, account: Account):
+        self._account = account
+
+    def __call__(self, line: str) -> None:
+        self._account.note()
+
+    def phase(self, name: str, total: int) -> None:
+        self._account.note()
+
+    def reach(self, step: int, **figures: float) -> None:
+        self._account.note()
+
+
 def finished(folder: pathlib.Path) -> dict[str, Any] | None:
     """Return the report of a finished run, None where it is not finished."""
     stored = folder / "report.json"
@@ -277,7 +309,7 @@ def finished(folder: pathlib.Path) -> dict[str, Any] | None:
 def travel(
     request: Request,
     folder: pathlib.Path,
-    say: Say,
+    tell: Listener,
     scene: Scene | None = None,
     shared: pathlib.Path | None = None,
 ) -> dict[str, Any]:
@@ -286,7 +318,7 @@ def travel(
     Args:
       request: What is asked.
       folder: A workdir claimed for it.
-      say: Told in one line what is being done.
+      tell: Hears what is being done, and how far it is.
       scene: What `set_out` made of a request that differs in search and seed alone, if any.
       shared: Where the given network's own trainings are kept for requests that differ in the
         search alone; by default they stay in the folder.
@@ -297,17 +329,15 @@ def travel(
     meter = meters.find(machine.here().platform)
     account = Account(folder / "checkpoints" / "spent.json", meter, request.assumed_watts)
 
-    def noted(line: str) -> None:
-        account.note()
-        say(line)
-
     scene = scene or set_out(request)
     if scene.data is not None:
         checkpoints.same_data(folder, summary.digest(scene.data), request.dataset)
     shared = shared or folder / "checkpoints"
-    say(
+    account.note()
+    tell(
         f"space: {len(scene.prepared.space.positions)} positions, {scene.prepared.size:.3g} strings"
     )
+    noted = Everyone([_Spending(account), tell])
     found = search(scene, request.config, folder, shared, noted)
     accuracy = judge(request, scene, found, folder, shared, noted)
     spent = account.close()
@@ -338,7 +368,7 @@ def travel(
             "front_exact": whole,
         },
         layers=comparison.compare(request.network, found.solution.network, scene.before, after),
-        measured=measured(request, found.solution.network, folder, say),
+        measured=measured(request, found.solution.network, folder, tell),
         pareto=results.pareto_part(
             found.problem,
             found.solution.archive,

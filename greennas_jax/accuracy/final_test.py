@@ -151,6 +151,7 @@ def compare(
     config: Config | None = None,
     run: execution.Execution | None = None,
     before: Sample | None = None,
+    progress: oracle.Progress | None = None,
 ) -> FinalTest:
     """Train both networks alike on fresh seeds and compare them on the test split.
 
@@ -162,6 +163,7 @@ def compare(
       config: Recipe, seeds and how sure to be.
       run: How trainings are executed; by default what suits this machine.
       before: What the given network reached on these seeds, where that is known already.
+      progress: Called with the number of trainings done since the last call.
 
     Raises:
       SpecError: If a network cannot be executed or does not fit the data.
@@ -198,9 +200,12 @@ def compare(
     with concurrent.futures.ThreadPoolExecutor() as pool:
         programs = list(pool.map(prepared, wanted))
     outcome, *trained = programs[0](images, many)
+    told = progress or (lambda _: None)
     after = _sample(outcome, order, len(config.seeds))
+    told(len(config.seeds))
     if before is None:
         before = _sample(programs[1](images, many)[0], order, len(config.seeds))
+    told(len(config.seeds))
     difference = after.mean - before.mean
     error = math.hypot(before.standard_error, after.standard_error)
     return FinalTest(

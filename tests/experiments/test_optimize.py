@@ -67,6 +67,7 @@ def test_journey_writes_everything(journey):
         "optimized.safetensors",
         "report.json",
         "report.html",
+        "scalars.csv",
         "summary.txt",
         "history.csv",
         "exact_front.csv",

@@ -1,0 +1,36 @@
+"""The journey on a small budget, for a study of many networks.
+
+    python experiments/study.py --specs=configs/specs/lenet5.json,configs/specs/plain_digits.json \
+        --devices=titan_x,raspberry_pi_5 --config=configs/quick.py --workdir=runs/study
+
+A third of the trainings of `configs/optimize.py`: what is found is dearer, and more verdicts are
+undecided. Single values are overridden as `--config.search.queries=64`.
+"""
+
+import pathlib
+import runpy
+
+import ml_collections
+
+_DEFAULTS = pathlib.Path(__file__).with_name("optimize.py")
+_BUDGET = {
+    "baseline_seeds": 8,
+    "final_seeds": 6,
+    "proxy_images": 4,
+    "search": {
+        "queries": 32,
+        "rounds": 2,
+        "leaders": 3,
+        "repeats": 4,
+        "most_repeats": 8,
+        "settling": 1,
+    },
+    "training": {"pool": 8192},
+}
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Return the defaults with a smaller budget."""
+    found = runpy.run_path(str(_DEFAULTS))["get_config"]()
+    found.update(ml_collections.ConfigDict(_BUDGET))
+    return found
