@@ -82,12 +82,15 @@ def main() -> None:
 
 def _finish(pair: study.Pair, workdir: pathlib.Path) -> study.Row:
     """Return a pair's row, after running it where it is not finished."""
-    found = study.row(pair, workdir)
-    if found.status == study.FINISHED:
-        request = journey_flags.request(os.fspath(pair.spec), pair.device)
-        other = study.changed(request, workdir / pair.folder)
-        return study.Row(pair, study.FAILED, other, None) if other else found
     folder = workdir / pair.folder
+    try:
+        request = journey_flags.request(os.fspath(pair.spec), pair.device)
+        found = study.row(pair, workdir)
+        other = study.changed(request, folder) if found.status == study.FINISHED else ""
+    except (ValueError, OSError) as error:
+        return study.Row(pair, study.FAILED, " ".join(str(error).split()), None)
+    if found.status == study.FINISHED:
+        return study.Row(pair, study.FAILED, other, None) if other else found
     folder.mkdir(parents=True, exist_ok=True)
     (folder / study.FAILURE).unlink(missing_ok=True)
     command = [sys.executable, os.path.abspath(__file__), *sys.argv[1:]]
