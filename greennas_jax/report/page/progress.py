@@ -275,7 +275,10 @@ def predictions(picture: Picture, run: Evidence) -> Element:
     search = run.report["search"]
     own = [search.get(key) for key in ("recosted_gain", "predicted_gain")]
     known = None not in own
-    caption = "Saving that the embedding predicted, against the exact one; on the line they agree."
+    caption = (
+        "Saving that the embedding predicted where a query's ascent ended, before decoding, against "
+        "the exact one of the network decoded there; on the line they agree."
+    )
     if not pairs and not known:
         return tag(
             "figure",
