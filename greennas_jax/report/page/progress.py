@@ -276,8 +276,8 @@ def predictions(picture: Picture, run: Evidence) -> Element:
     own = [search.get(key) for key in ("recosted_gain", "predicted_gain")]
     known = None not in own
     caption = (
-        "Saving that the embedding predicted where a query's ascent ended, before decoding, against "
-        "the exact one of the network decoded there; on the line they agree."
+        "Saving that the embedding predicted where a query's ascent ended, before decoding, "
+        "against the exact one of the network decoded there; on the line they agree."
     )
     if not pairs and not known:
         return tag(
