@@ -14,12 +14,12 @@ import command_line
 import runtime
 from absl import flags
 
-from greennas_jax.measure import campaign, cases, sweep, timing
+from greennas_jax.measure import campaign
 from greennas_jax.spec import paleo_json
 
 _OUT = flags.DEFINE_string("out", None, "The device file to write, NAME.json.", required=True)
 _SWEEP = flags.DEFINE_enum(
-    "sweep", "default", list(sweep.EXTENTS), "How many layers of which sizes are measured."
+    "sweep", "default", ["small", "default"], "How many layers of which sizes are measured."
 )
 _MINUTES = flags.DEFINE_float(
     "minutes", 9.0, "No layer is begun after so many minutes; kinds are cut alike.", lower_bound=0.0
@@ -30,11 +30,11 @@ _ROUNDS = flags.DEFINE_integer(
 _STATISTIC = flags.DEFINE_enum(
     "statistic",
     "median",
-    list(timing.STATISTICS),
+    ["median", "least"],
     "Which of a layer's samples is its time; least: for a machine that others share.",
 )
 _DTYPE = flags.DEFINE_list(
-    "dtype", ["fp32"], f"Number formats, the device's default first: {', '.join(cases.DTYPES)}."
+    "dtype", ["fp32"], "Number formats, the device's default first: fp32, tf32, bf16, fp16, int8."
 )
 _WATTS = flags.DEFINE_float(
     "assumed_watts", None, "Power to assume where no meter is [W], above 0; marked as assumed."

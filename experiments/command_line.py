@@ -5,9 +5,19 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+import delayed
 from absl import app, flags, logging
 
 BAD_INPUT = 2
+_HELP = {"--help", "-help", "--helpfull", "-helpfull", "--helpshort", "--helpxml", "-?"}
+
+# Every program names this module first, so that the imports below it wait.
+delayed.begin()
+
+
+def wants_help() -> bool:
+    """Return whether the program is only asked what it takes."""
+    return not _HELP.isdisjoint(sys.argv[1:])
 
 
 def _parse(arguments: list[str]) -> list[str]:
@@ -18,8 +28,7 @@ def _parse(arguments: list[str]) -> list[str]:
         _stop(" ".join(str(error).split()))
     except SystemExit as stop:
         # absl ends --help with status 1, as if it had failed.
-        asked = {"--help", "-help", "--helpfull", "-helpfull", "--helpshort", "--helpxml", "-?"}
-        raise SystemExit(0 if asked & set(arguments) else stop.code) from None
+        raise SystemExit(0 if _HELP & set(arguments) else stop.code) from None
 
 
 def _stop(message: str) -> NoReturn:
@@ -45,6 +54,7 @@ def run(main: Callable[[], None]) -> None:
         if len(arguments) > 1:
             _stop(f"argument '{arguments[1]}' is not a flag; flags are written --name=value")
         try:
+            delayed.now()
             main()
             sys.stdout.flush()
         except BrokenPipeError:

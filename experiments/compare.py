@@ -7,6 +7,8 @@ Every run is a journey of its own in WORKDIR/ALGORITHM_SEED; a killed comparison
 stopped. Writes comparison.csv, and prints it with the means.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import pathlib
 import sys
@@ -19,10 +21,14 @@ from absl import flags
 
 from greennas_jax import checkpoints, journey
 from greennas_jax.report import evidence, files, ranking
-from greennas_jax.search.loop import ALGORITHMS
+from greennas_jax.search import loop
 
 _SPEC, _DEVICE = journey_flags.define_network()
-_ALGORITHMS = flags.DEFINE_list("algorithms", list(ALGORITHMS), f"Of {', '.join(ALGORITHMS)}.")
+_ALGORITHMS = flags.DEFINE_list(
+    "algorithms",
+    ["latent", "additive", "evolution", "random"],
+    "Of latent, additive, evolution, random.",
+)
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Seeds, parted by commas.")
 
 
@@ -32,7 +38,7 @@ def _seeds() -> list[int]:
     if wrong or not _SEEDS.value:
         raise ValueError(f"--seeds has {wrong[0] if wrong else 'none'!r}; whole numbers needed")
     if not _ALGORITHMS.value:
-        raise ValueError(f"--algorithms names none; allowed: {', '.join(ALGORITHMS)}")
+        raise ValueError(f"--algorithms names none; allowed: {', '.join(loop.ALGORITHMS)}")
     return [int(text) for text in _SEEDS.value]
 
 
@@ -60,7 +66,7 @@ def main() -> None:
     for (algorithm, seed), request in bar:
         workdir = checkpoints.claim(folder / f"{algorithm}_{seed}", journey.identity(request))
         # Kept for one configuration alone: whoever searches, the given network is trained alike.
-        alike = journey.identity(_request(given, ALGORITHMS[0], seed))
+        alike = journey.identity(_request(given, loop.ALGORITHMS[0], seed))
         shared = checkpoints.claim(folder / f"given_{seed}", alike) / "checkpoints"
         report = journey.finished(workdir)
         if report is None:

@@ -5,14 +5,16 @@ python experiments/convert.py --input=net.json --output=net_flax.py
 python experiments/convert.py --input=net.json --weights=net.safetensors --output=net.onnx
 """
 
+from __future__ import annotations
+
 import os
 
 import command_line
 from absl import flags
 
 from greennas_jax.costs import counts, layer_table, settings
+from greennas_jax.importers import draft as drafts
 from greennas_jax.importers import formats
-from greennas_jax.importers.draft import Asked
 from greennas_jax.report import files
 from greennas_jax.spec import paleo_json
 from greennas_jax.spec.network import Network, SpecError
@@ -29,7 +31,7 @@ _WEIGHTS = flags.DEFINE_string(
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of drawn weights.", lower_bound=0)
 _FORMAT = flags.DEFINE_enum(
-    "format", None, formats.FORMATS, "The input's format; by default what its name tells."
+    "format", None, ["caffe", "onnx"], "The input's format; by default what its name tells."
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", None, "Batch size; by default the one in the file.", lower_bound=1
@@ -63,10 +65,10 @@ def _summary(network: Network) -> str:
     return f"{_OUTPUT.value}: {len(network.layers)} layers, {parameters} parameters"
 
 
-def _load(asked: Asked) -> tuple[Network, tuple[str, ...]]:
+def _load(asked: drafts.Asked) -> tuple[Network, tuple[str, ...]]:
     """Return the network and remarks; Paleo's JSON is told by its name."""
     if _FORMAT.value is None and _INPUT.value.endswith(".json"):
-        if asked != Asked(None, None):
+        if asked != drafts.Asked(None, None):
             raise SpecError(
                 f"{_INPUT.value}: Paleo's JSON states its input; --batch_size and --input_shape "
                 "are for other formats"
@@ -115,7 +117,7 @@ def main() -> None:
     """Convert the file that the flags name."""
     if os.path.exists(_OUTPUT.value) and os.path.samefile(_INPUT.value, _OUTPUT.value):
         raise SpecError(f"{_OUTPUT.value}: both --input and --output; two files are needed")
-    asked = Asked(_BATCH_SIZE.value, _image())
+    asked = drafts.Asked(_BATCH_SIZE.value, _image())
     network, notes = _load(asked)
     unknown = [
         f"type '{kind}' is not known and costs one read and one write: {_some(names)}"

@@ -31,6 +31,8 @@ python experiments/footprint.py --subject=deployment --spec=configs/specs/llama2
     --idle_devices=7
 """
 
+from __future__ import annotations
+
 import command_line
 from absl import flags
 
@@ -124,7 +126,7 @@ _HOST_WATTS = flags.DEFINE_float("host_watts", None, "The machine's power for ea
 _POWER_MODEL = flags.DEFINE_enum(
     "power_model",
     None,
-    device_power.MODELS,
+    ["utilisation", "physical"],
     "The power of a busy device; by default the model that suits the device.",
 )
 _POWER = flags.DEFINE_string(

@@ -1,10 +1,13 @@
 """The flags of every program that takes a network on the whole journey."""
 
+from __future__ import annotations
+
 import dataclasses
 import pathlib
 import sys
 from typing import Any
 
+import command_line
 from absl import flags
 from ml_collections import config_flags
 
@@ -55,7 +58,7 @@ _POWER = flags.DEFINE_string(
 _MEASURE = flags.DEFINE_enum(
     "measure",
     "auto",
-    journey.MEASURE,
+    ["auto", "never"],
     "auto: run given and found network here at the end, if the device was calibrated on this "
     "machine or there is a power meter.",
 )
@@ -92,7 +95,11 @@ _LOG = flags.DEFINE_string(
     "log_json", None, "File to append what is done to, one JSON object a line; - is stderr."
 )
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", "configs/optimize.py", "Configuration; override as --config.search.queries=64."
+    "config",
+    "configs/optimize.py",
+    "Configuration; override as --config.search.queries=64.",
+    # A default is read at once unless the command line names another; help does not need it.
+    sys_argv=["--config"] if command_line.wants_help() else None,
 )
 
 

@@ -6,6 +6,8 @@ Without --device it is compared with the device file that was calibrated on this
 there is one.
 """
 
+from __future__ import annotations
+
 import contextlib
 
 import command_line
@@ -26,15 +28,15 @@ _MODE = flags.DEFINE_enum("mode", "inference", settings.WHOLE_MODES, "What is ru
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", None, "Batch size; by default the one in the network's text.", lower_bound=1
 )
-_DTYPE = flags.DEFINE_enum("dtype", "fp32", list(execution.FORMATS), "Number format.")
+_DTYPE = flags.DEFINE_enum("dtype", "fp32", ["fp32", "tf32", "bf16", "fp16"], "Number format.")
 _CONVOLUTION = flags.DEFINE_enum(
-    "convolution", "lax", convolution.METHODS, "How convolutions are computed."
+    "convolution", "lax", ["lax", "im2col"], "How convolutions are computed."
 )
 _REPEATS = flags.DEFINE_integer("repeats", 7, "Windows that are timed.", lower_bound=1)
 _STATISTIC = flags.DEFINE_enum(
     "statistic",
     "median",
-    list(timing.STATISTICS),
+    ["median", "least"],
     "Which of the windows is the time; least: on a machine that others share.",
 )
 _PRIORITY = flags.DEFINE_enum(

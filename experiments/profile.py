@@ -8,7 +8,6 @@ import command_line
 from absl import flags
 
 from greennas_jax.costs import (
-    conv_algorithms,
     devices,
     dtypes,
     neuralpower_text,
@@ -58,7 +57,7 @@ _PPP_COMM = flags.DEFINE_float(
 _CONV_ALGORITHM = flags.DEFINE_string(
     "conv_algorithm",
     "gemm",
-    f"How convolutions are computed: {', '.join(conv_algorithms.choices())}.",
+    "How convolutions are computed: gemm, fft, tiled_fft, im2col, or the fastest of them.",
 )
 _PIPELINED = flags.DEFINE_bool(
     "pipelined", False, "Computing and moving overlap: a layer takes the longer of the two."

@@ -17,6 +17,8 @@ python experiments/scale.py --spec=configs/specs/paleo/alex_v2_4gpu.json --devic
     --splits=workers --batch_size=128 --ppp_comp=0.46 --ppp_comm=0.75 --compat=paleo
 """
 
+from __future__ import annotations
+
 import command_line
 from absl import flags
 
@@ -48,17 +50,19 @@ _WORKERS = flags.DEFINE_list(
 _SCALING = flags.DEFINE_enum(
     "scaling",
     "strong",
-    scaling.SCALINGS,
+    ["weak", "strong"],
     "Whether --batch_size is shared out (strong) or each worker's own (weak).",
 )
-_PARALLEL = flags.DEFINE_enum("parallel", "data", scaling.PARALLELS, "What is shared out.")
+_PARALLEL = flags.DEFINE_enum(
+    "parallel", "data", ["data", "model", "hybrid"], "What is shared out."
+)
 _SCHEME = flags.DEFINE_string(
     "scheme", "ring", f"How gradients are summed: {', '.join(communication.names())}."
 )
 _SPLITS = flags.DEFINE_enum(
     "splits",
     None,
-    scaling.SPLITS,
+    ["workers", "text"],
     "How often a ModelParallel is split: as often as there are workers, or as its text says; by "
     "default as the text says under --compat=paleo, else as there are workers.",
 )

@@ -10,6 +10,8 @@ stopped and ends with the same file. Prints the hypervolume that the queries rea
 the whole table.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import sys
 
@@ -19,12 +21,11 @@ import tqdm
 from absl import flags
 
 from greennas_jax import checkpoints, table_search
-from greennas_jax.accuracy.table import Columns
-from greennas_jax.nao import latent_search
+from greennas_jax.accuracy import table as tables
 from greennas_jax.report import front_table
 from greennas_jax.search import front_search, table_problem, tabular
 
-_SPACE = flags.DEFINE_enum("space", "nasbench201", list(table_search.SPACES), "What is searched.")
+_SPACE = flags.DEFINE_enum("space", "nasbench201", ["nasbench201"], "What is searched.")
 _TABLE = flags.DEFINE_string(
     "table", None, "The answers: a .csv, .csv.gz or .parquet file.", required=True
 )
@@ -39,18 +40,18 @@ _COST = flags.DEFINE_string(
 )
 _LATENCY = flags.DEFINE_string("latency_column", None, "Column of the latency, checked alone.")
 _ALGORITHM = flags.DEFINE_enum(
-    "algorithm", "nao", list(table_search.ALGORITHMS), "Who chooses the queries."
+    "algorithm", "nao", ["nao", "random", "evolution", "local", "nsga2"], "Who chooses the queries."
 )
 _COST_MODE = flags.DEFINE_enum(
     "cost",
     "free",
-    table_problem.COSTS,
+    ["free", "queried"],
     "Whether the cost of every architecture is known (free), or revealed by its query (queried).",
 )
 _OBJECTIVE = flags.DEFINE_enum(
     "objective",
     "pareto",
-    table_problem.OBJECTIVES,
+    ["pareto", "accuracy", "constrained"],
     "The front of accuracy and cost, accuracy alone, or least cost at --min_accuracy.",
 )
 _MIN_ACCURACY = flags.DEFINE_float(
@@ -69,11 +70,14 @@ _FIRST_SEED = flags.DEFINE_integer("first_seed", 0, "Seed of the first one.", lo
 _CANDIDATES = flags.DEFINE_enum(
     "candidates",
     "latent",
-    front_search.CANDIDATES,
+    ["latent", "edits", "random", "all"],
     "Where nao's candidates come from; all scores the whole space, the upper bound.",
 )
 _PATHS = flags.DEFINE_enum(
-    "gradient", "heads", latent_search.PATHS, "Which gradients nao follows; none moves at random."
+    "gradient",
+    "heads",
+    ["both", "heads", "relaxed", "none"],
+    "Which gradients nao follows; none moves at random.",
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the results are written.", required=True)
 
@@ -85,7 +89,7 @@ def _request() -> table_search.Request:
     return table_search.Request(
         space=_SPACE.value,
         table=_TABLE.value,
-        columns=Columns(
+        columns=tables.Columns(
             architecture=_ARCHITECTURE.value,
             accuracy=_ACCURACY.value,
             cost=_COST.value,

@@ -7,24 +7,12 @@ import enum
 
 import numpy as np
 
-from greennas_jax.costs import layer_table
+from greennas_jax.costs import kind_names, layer_table
 from greennas_jax.costs.layer_table import LayerTable, Operation
 
 Array = layer_table.Array
 
-KINDS = (
-    "convolution",
-    "grouped_convolution",
-    "depthwise_convolution",
-    "inner_product",
-    "pooling",
-    "normalisation",
-    "attention",
-    "feed_forward",
-    "embedding",
-    "elementwise",
-    "free",
-)
+KINDS = kind_names.KINDS
 CODES = {kind: code for code, kind in enumerate(KINDS)}
 
 # By name, so that an operation may be listed before anything computes it. What is not listed moves

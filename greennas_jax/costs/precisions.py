@@ -1,13 +1,13 @@
 """What a device states for one number format: peak rate, energy, attainable shares.
 
-Shapes: K kinds of layers, in the order of `kinds.KINDS`.
+Shapes: K kinds of layers, in the order of `kind_names.KINDS`.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from greennas_jax.costs import dtypes, figures, kinds
+from greennas_jax.costs import dtypes, figures, kind_names
 from greennas_jax.costs.figures import DeviceError, Figure
 
 SHARES = ("compute", "memory")
@@ -21,8 +21,8 @@ FIGURES = (
 )
 
 Efficiency = tuple[float, ...]
-UNSTATED: Efficiency = (1.0,) * len(kinds.KINDS)
-NO_EXTRA = (0.0,) * len(kinds.KINDS)
+UNSTATED: Efficiency = (1.0,) * len(kind_names.KINDS)
+NO_EXTRA = (0.0,) * len(kind_names.KINDS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ def _efficiency(
     if "efficiency" not in stated:
         return found
     inside, allowed = f"{where}: 'efficiency'", (*SHARES, *EXTRAS)
-    for kind, formats in figures.entries(stated["efficiency"], inside, kinds.KINDS).items():
+    for kind, formats in figures.entries(stated["efficiency"], inside, kind_names.KINDS).items():
         of_kind = f"{inside}: '{kind}'"
         for dtype, shares in figures.entries(formats, of_kind, dtypes.DTYPES).items():
             if dtype not in known:
@@ -132,11 +132,13 @@ def _precision(
         if of == dtype
     }
     compute, memory = (
-        tuple(shares.get((dtype, share, kind), (1.0, ""))[0] for kind in kinds.KINDS)
+        tuple(shares.get((dtype, share, kind), (1.0, ""))[0] for kind in kind_names.KINDS)
         for share in SHARES
     )
     extras = {
-        f"kind_{name}": tuple(shares.get((dtype, name, kind), (0.0, ""))[0] for kind in kinds.KINDS)
+        f"kind_{name}": tuple(
+            shares.get((dtype, name, kind), (0.0, ""))[0] for kind in kind_names.KINDS
+        )
         for name in EXTRAS
     }
     return Precision(
