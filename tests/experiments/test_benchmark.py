@@ -43,6 +43,12 @@ def test_costs(tmp_path):
     assert found["ratio_to_python_walk"] == pytest.approx(rate / found["python_walk_per_s"])
     # float32 sums of a few layers.
     assert found["largest_relative_difference"] < 1e-5
+    assert found["formula_largest_relative_difference"] < 1e-5
+    assert found["python_walk_largest_relative_difference"] < 1e-12
+    rates = ("sampled", "packed", "filtered", "relaxed_with_gradient", "formula", "decoding_walk")
+    for name in rates:
+        rate = found[f"{name}_per_s"]
+        assert (rate["median"] if isinstance(rate, dict) else rate) > 0
 
 
 def test_unknown_suites_are_refused():
