@@ -6,6 +6,7 @@ it takes part as a variable of its own, so that long-range effects pass through 
 on a chain this is dynamic programming).
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -84,21 +85,18 @@ def plan(
     maps = dict(parents)
     waiting = dict.fromkeys(range(len(sizes)) if order is None else order)
     known: dict[int, tuple[Step, Scope]] = {}
+    work: dict[int, tuple[int, int]] = {}
     found: list[Step] = []
     while waiting:
-        if order is None:
-            for variable in waiting:
-                if variable not in known:
-                    known[variable] = _step(variable, live, maps)
-            chosen = min(waiting, key=lambda v: (_work(known[v][0], sizes), v))
-        else:
-            chosen = next(iter(waiting))
-            known[chosen] = _step(chosen, live, maps)
+        for variable in waiting if order is None else (next(iter(waiting)),):
+            if variable not in known:
+                known[variable] = _step(variable, live, maps)
+                work[variable] = _work(known[variable][0], sizes), variable
+        entries, chosen = min(work.values())
         step, tied = known[chosen]
-        if _work(step, sizes) > LARGEST_TABLE:
+        if entries > LARGEST_TABLE:
             raise TooEntangledError(
-                f"a table of {_work(step, sizes)} entries is needed; at most {LARGEST_TABLE} are "
-                "allowed"
+                f"a table of {entries} entries is needed; at most {LARGEST_TABLE} are allowed"
             )
         for number in step.tables:
             del live[number]
@@ -109,7 +107,20 @@ def plan(
         del waiting[chosen]
         for node in {*step.result, chosen}:
             known.pop(node, None)
+            work.pop(node, None)
     return found
+
+
+@functools.lru_cache(maxsize=32)
+def _plan_of(
+    sizes: tuple[int, ...],
+    scopes: tuple[Scope, ...],
+    parents: tuple[tuple[int, Scope], ...],
+    largest: int,
+) -> tuple[Step, ...]:
+    """Return the plan without an order; every weight of a space's terms needs the same."""
+    del largest  # A plan is remembered for the limit that it was made under.
+    return tuple(plan(sizes, scopes, dict(parents)))
 
 
 def forward_order(
@@ -144,6 +155,19 @@ def numbers(
     return found
 
 
+def _on_grid(
+    scope: Scope, table: np.ndarray, step: Step, found: Mapping[int, np.ndarray]
+) -> np.ndarray:
+    """Return a table's entries on the open grid of a step."""
+    if any(node in step.determined for node in scope):
+        return table[tuple(found[node] for node in scope)]
+    axes = [step.grid.index(node) for node in scope]
+    shape = [1] * len(step.grid)
+    for axis, size in zip(axes, table.shape, strict=True):
+        shape[axis] = size
+    return table.transpose(np.argsort(axes)).reshape(shape)
+
+
 def _reduced(
     step: Step, sizes: Sequence[int], total: np.ndarray, found: Mapping[int, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -153,21 +177,28 @@ def _reduced(
     if not kept:
         if not free:
             return total, np.zeros(total.shape, dtype=np.int32)
-        return total.min(axis=-1), total.argmin(axis=-1).astype(np.int32)
+        # numpy's minimum along a short last axis is five times slower.
+        best = total.argmin(axis=-1)
+        return np.take_along_axis(total, best[..., None], -1)[..., 0], best.astype(np.int32)
     shape = tuple(sizes[node] for node in step.result)
-    least, best = np.full(shape, np.inf), np.zeros(shape, dtype=np.int32)
+    least, best = np.full(math.prod(shape), np.inf), np.zeros(math.prod(shape), dtype=np.int32)
     rest = total.shape[:-1] if free else total.shape
+    # The result's nodes are the grid's rest and then the determined ones.
+    start = np.arange(math.prod(rest)).reshape(rest)
     for value in range(sizes[step.variable] if free else 1):
-        tied = [found[node] for node in kept]
-        if free:
-            tied = [chosen[..., min(value, chosen.shape[-1] - 1)] for chosen in tied]
-        # Entries of the result are distinct for a fixed value of the variable.
-        where = np.broadcast_arrays(*np.indices(rest, sparse=True), *tied)
+        entry = start
+        for node in kept:
+            tied = found[node]
+            if free:
+                tied = tied[..., min(value, tied.shape[-1] - 1)]
+            entry = entry * sizes[node] + tied
         candidate = total[..., value] if free else total
-        better = candidate < least[tuple(where)]
-        least[tuple(where)] = np.where(better, candidate, least[tuple(where)])
-        best[tuple(where)] = np.where(better, value, best[tuple(where)])
-    return least, best
+        # Entries of the result are distinct for a fixed value of the variable.
+        better = candidate < least[entry]
+        reached = entry[better]
+        least[reached] = candidate[better]
+        best[reached] = value
+    return least.reshape(shape), best.reshape(shape)
 
 
 def minimise(
@@ -187,15 +218,15 @@ def minimise(
     Raises:
       TooEntangledError: If a table would be too large.
     """
-    steps = plan(sizes, [scope for scope, _ in tables], parents)
+    scopes = tuple(scope for scope, _ in tables)
+    steps = _plan_of(tuple(sizes), scopes, tuple(parents.items()), LARGEST_TABLE)
     live = dict(enumerate(tables))
     choices = []
     for step in steps:
         found = numbers(step, sizes, maps, parents)
         total = np.zeros(tuple(sizes[node] for node in step.grid))
         for number in step.tables:
-            scope, table = live.pop(number)
-            total = total + table[tuple(found[node] for node in scope)]
+            total += _on_grid(*live.pop(number), step, found)
         least, best = _reduced(step, sizes, total, found)
         live[len(tables) + len(choices)] = (step.result, least)
         choices.append(best)
