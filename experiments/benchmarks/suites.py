@@ -19,9 +19,13 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 SUITES = {
     "children": "trainings per minute in one masked template, and at true shapes",
     "costs": "architectures costed per second from a space's tables, and one after the other",
+    "exact": "cheapest strings and fronts of cost alone, and all strings streamed",
     "energy": "measured energies of a table against what is fitted to 100 of them (--table)",
     "pool": "what cells that NAO's search evaluated teach, and their real energies (--table)",
     "proxies": "rank correlation of training-free scores with a table's accuracies (--table)",
+    "nao": "training step and generation of the embedding's networks",
+    "scale": "how the cost engine's time grows with layers, batch and devices",
+    "startup": "seconds of help and of a profile from the start of the process",
     "sharing": "rank correlation of shared weights with full training, beside one epoch of it",
 }
 

@@ -110,7 +110,30 @@ def optimiser(config: TrainingConfig) -> optax.GradientTransformation:
 
 
 @functools.partial(jax.jit, static_argnames=("config", "steps"), donate_argnums=(0, 1))
-def _train(model, state, pool, key, first, *, config: TrainingConfig, steps: int):
+def train_steps(
+    model: Any,
+    state: Any,
+    pool: Pool,
+    key: jax.Array,
+    first: jax.Array,
+    *,
+    config: TrainingConfig,
+    steps: int,
+) -> tuple[Any, Any, tuple[jax.Array, jax.Array]]:
+    """Take some optimiser steps in one call; model and state are used up.
+
+    Args:
+      model: A `Model`.
+      state: State of the `optimiser`.
+      pool: Architectures with standardised targets.
+      key: Random key; step i draws from `fold_in(key, i)`.
+      first: Number of the first step.
+      config: How to train.
+      steps: How many steps.
+
+    Returns:
+      Model, state, and both parts of the loss, means over the second half of the steps.
+    """
     transform = optimiser(config)
 
     def step(carry, index):
@@ -155,7 +178,7 @@ def pretrain(
         own = jax.random.fold_in(key, run)
         for first in range(0, config.steps, chunk):
             steps = min(chunk, config.steps - first)
-            model, state, parts = _train(
+            model, state, parts = train_steps(
                 model, state, pool, own, jnp.asarray(first), config=config, steps=steps
             )
             if progress is not None:

@@ -7,6 +7,7 @@ bounded by a block, whatever the space.
 Shapes: S symbols, K terms, P strings of a block, W weights, F points of a front.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator
@@ -89,13 +90,25 @@ def _costs(costs: SymbolCosts, first: jax.Array, last: jax.Array, layout: Layout
 
 
 @functools.partial(jax.jit, static_argnames=("layout",))
-def _least(costs, first, last, weights, layout: Layout) -> tuple[jax.Array, jax.Array]:
-    """Return the least weighted cost of a block and which string has it, each [W]."""
-    weighted = jnp.einsum(
-        "wk,kp->wp", weights, _costs(costs, first, last, layout), precision="highest"
+def _least(costs: SymbolCosts, first, last, layout: Layout) -> jax.Array:
+    """Return the least of a block in every term, [K]."""
+    return jnp.min(_costs(costs, first, last, layout), axis=1)
+
+
+@functools.partial(jax.jit, static_argnames=("layout",))
+def _where(costs: SymbolCosts, first, last, layout: Layout) -> jax.Array:
+    """Return which string of a block has the least of each term, [K]."""
+    return jnp.argmin(_costs(costs, first, last, layout), axis=1)
+
+
+def _weighted(costs: SymbolCosts, weights: np.ndarray) -> SymbolCosts:
+    """Return costs whose terms are weighted sums of the given ones, [W] of [K]."""
+    return dataclasses.replace(
+        costs,
+        tables=tuple(np.asarray(weights @ table, np.float32) for table in costs.tables),
+        constant=np.asarray(weights @ costs.constant, np.float32),
+        terms=tuple(f"weighted {number}" for number in range(len(weights))),
     )
-    place = jnp.argmin(weighted, axis=1)
-    return jnp.take_along_axis(weighted, place[:, None], 1)[:, 0], place
 
 
 @functools.partial(jax.jit, static_argnames=("layout",))
@@ -131,18 +144,21 @@ def cheapest(
       progress: Called with strings done and in all, where given.
     """
     costs = symbols.prepare(factors, layout, entries=symbols.entries_for(factors))
+    costs = jax.device_put(_weighted(costs, np.asarray(weights)))
     last, heads = _blocks(layout, most, block)
-    scaled = jnp.asarray(weights, jnp.float32)
     best = np.full(len(weights), np.inf)
     place = np.zeros((len(layout.counts), len(weights)), np.uint8)
     done = 0
     there = jnp.asarray(last)
     for first in heads:
-        value, where = (np.asarray(x) for x in _least(costs, first, there, scaled, layout))
+        value = np.asarray(_least(costs, first, there, layout))
         better = value < best
-        best[better] = value[better]
-        place[: len(first), better] = first[:, None]
-        place[len(first) :, better] = last[:, where[better]]
+        if better.any():
+            best[better] = value[better]
+            # Finding the place takes longer than finding the value, and is rarely needed.
+            where = np.asarray(_where(costs, first, there, layout))
+            place[: len(first), better] = first[:, None]
+            place[len(first) :, better] = last[:, where[better]]
         done += last.shape[1]
         if progress is not None:
             progress(done, count(layout) if most is None else most)
@@ -170,6 +186,7 @@ def front(
       progress: Called with strings done and in all, where given.
     """
     costs = symbols.prepare(factors, layout, entries=symbols.entries_for(factors))
+    costs = jax.device_put(costs)
     last, heads = _blocks(layout, most, block)
     tokens = np.zeros((len(layout.sizes), 0), np.uint8)
     values = np.zeros((0, len(factors.terms)))

@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 
@@ -49,6 +50,40 @@ def test_costs(tmp_path):
     for name in rates:
         rate = found[f"{name}_per_s"]
         assert (rate["median"] if isinstance(rate, dict) else rate) > 0
+
+
+def test_exact(tmp_path):
+    found = benchmarked(tmp_path, "exact")
+    assert found["no_streamed_string_is_cheaper"]
+    # All strings of so small a space are streamed, up to the precision of float32 the best too.
+    assert found["streamed"] == found["strings"] <= 1000
+    assert found["least_streamed_over_optimum"] == pytest.approx([1.0] * 4, rel=1e-6)
+    assert found["front_points"] >= 1 and found["front_is_whole"]
+
+
+def test_nao(tmp_path):
+    found = benchmarked(tmp_path, "nao")
+    assert found["generations_are_alike"]
+    assert found["step_core_ms"]["median"] > 0
+    alone = found["reference_step_core_ms"]["median"]
+    assert found["ratio_of_step"] == pytest.approx(alone / found["step_core_ms"]["median"])
+
+
+def test_startup(tmp_path):
+    found = benchmarked(tmp_path, "startup")
+    assert 0 < found["python_s"]["median"] < found["profile_s"]["median"]
+    assert found["slowest_help_s"] == found["profile_help_s"]["median"]
+
+
+@pytest.mark.slow
+def test_scale(tmp_path):
+    found = benchmarked(tmp_path, "scale")
+    assert found["devices"] == [1, 2]
+    assert all(ns > 0 for ns in found["core_ns_per_architecture_by_devices"])
+    low, high = found["core_s_by_layers"]
+    # Two sizes: the exponent is the slope between them.
+    slope = math.log(high / low) / math.log(found["layers"][1] / found["layers"][0])
+    assert found["exponent_of_layers"] == pytest.approx(slope)
 
 
 def test_unknown_suites_are_refused():
