@@ -1,8 +1,8 @@
 """Training step and generation of NAO's networks at the sizes of its paper, in core milliseconds.
 
-40 tokens, an embedding of width 64 from one recurrent layer, batches of 100; generation moves 100
-architectures by 50 step sizes along the gradient of a head and decodes all 5,000. The references
-do the same one step, and one step size, at a time.
+40 tokens in 10 steps, an embedding of width 64 from one recurrent layer, batches of 100; generation
+moves 100 architectures by 50 step sizes along the gradient of a head and decodes all 5,000. The
+references do the same one step, and one step size, at a time.
 """
 
 import functools
@@ -24,14 +24,17 @@ from . import suites
 
 TOKENS = 40
 VOCABULARY = 6
-PER_STEP = 2
+# The four tokens of a node are one step of the recurrent layer, as in the space of NAO's cells.
+PER_STEP = 4
 OUTPUTS = 16
 BATCH = 100
 WIDTH = 64
-STEPS = 50
+STEPS = 20
 ARCHITECTURES = 100
 STEP_SIZES = 50
-REPEATS = 5
+REPEATS = 3
+# Step sizes that the reference takes; its time is scaled up.
+SOME = 5
 
 
 def run(options: suites.Options) -> dict[str, Any]:
@@ -79,12 +82,14 @@ def _trained(
 ) -> Callable[[], jax.Array]:
     """Return a call of some training steps, compiled."""
     key = jax.random.key(1)
+    # Both are used up by a call, which returns the next ones.
+    kept = [jax.tree.map(jnp.copy, model), training.optimiser(config).init(model)]
 
     def work() -> jax.Array:
-        fresh = jax.tree.map(jnp.copy, model)
-        state = training.optimiser(config).init(fresh)
-        run = training.train_steps
-        return run(fresh, state, pool, key, jnp.asarray(0), config=config, steps=steps)[2][0]
+        kept[0], kept[1], parts = training.train_steps(
+            kept[0], kept[1], pool, key, jnp.asarray(0), config=config, steps=steps
+        )
+        return parts[0]
 
     jax.block_until_ready(work())
     return work
@@ -97,22 +102,22 @@ def _generation(model: Model, tokens: jax.Array, repeats: int) -> dict[str, Any]
     jax.block_until_ready(together())
 
     def one_by_one() -> jax.Array:
-        return jnp.stack([_moved(model, tokens, size[None])[0] for size in sizes])
+        return jnp.stack([_moved(model, tokens, size[None])[0] for size in sizes[:SOME]])
 
-    same = bool((one_by_one() == together()).all())
+    same = bool((one_by_one() == together()[:SOME]).all())
     at_once, apart = [], []
     wall = []
     for _ in range(repeats):
         start = time.perf_counter()
         at_once.append(_core_ms(together))
         wall.append(1e3 * (time.perf_counter() - start))
-        apart.append(_core_ms(one_by_one))
+        apart.append(_core_ms(one_by_one) * STEP_SIZES / SOME)
     return {
         "architectures": len(tokens),
         "step_sizes": STEP_SIZES,
         "generation_core_ms": suites.spread(at_once),
         "generation_wall_ms": suites.spread(wall),
-        "reference_generation": "the same for one step size after the other",
+        "reference_generation": f"one step size after the other; {SOME} of them, scaled up",
         "reference_generation_core_ms": suites.spread(apart),
         "ratio_of_generation": suites.spread(apart)["median"] / suites.spread(at_once)["median"],
         "generations_are_alike": same,
