@@ -34,6 +34,14 @@ _COST_COLUMN = flags.DEFINE_string(
 _LATENCY_COLUMN = flags.DEFINE_string(
     "latency_column", "pi5_onnx_cifar100_latency_ms", "The table's column of latencies [ms]."
 )
+_COST = flags.DEFINE_enum(
+    "cost", "free", ["free", "queried"], "Whether searches know costs, or ask for them."
+)
+_SEEDS = flags.DEFINE_integer("seeds", 20, "Searches of each kind.", lower_bound=1)
+_BUDGET = flags.DEFINE_integer("budget", 200, "Queries of a search.", lower_bound=1)
+_KEEP = flags.DEFINE_string("keep", None, "Folder of searches' queries, to go on with.")
+_PICTURE = flags.DEFINE_string("picture", None, "PNG file of what searches reach.")
+_ONLY = flags.DEFINE_list("only", [], "Names of the searches to run; all by default.")
 
 
 def main() -> None:
@@ -46,6 +54,12 @@ def main() -> None:
         accuracy_column=_ACCURACY_COLUMN.value,
         cost_column=_COST_COLUMN.value,
         latency_column=_LATENCY_COLUMN.value,
+        cost=_COST.value,
+        seeds=_SEEDS.value,
+        budget=_BUDGET.value,
+        keep=_KEEP.value,
+        picture=_PICTURE.value,
+        only=tuple(_ONLY.value),
     )
     suite = suites.get(_SUITE.value)
     # What a suite measures is never an old compilation.

@@ -14,7 +14,7 @@ from greennas_jax.nao import embedding
 from greennas_jax.nao.embedding import Embedding
 from greennas_jax.nao.model import ModelConfig
 from greennas_jax.nao.training import TrainingConfig
-from greennas_jax.search import front_baselines, front_search, table_problem, tabular
+from greennas_jax.search import front_baselines, front_models, front_search, table_problem, tabular
 from greennas_jax.search.front_search import FrontConfig
 from greennas_jax.search.table_problem import TableProblem
 from greennas_jax.search.tabular import FrontAlgorithm, TabularConfig
@@ -43,6 +43,8 @@ class Request:
       front: How the embedding is searched.
       model: Sizes of the embedding's networks.
       training: How the embedding is taught.
+      structure: Whether its heads are taught structure labels; if not, the accuracy model sees
+        the embedding itself.
     """
 
     space: str
@@ -57,6 +59,7 @@ class Request:
     front: FrontConfig = FrontConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    structure: bool = True
 
     def __post_init__(self):
         if self.space not in SPACES:
@@ -102,8 +105,9 @@ def teach(
     restore = None
     if kept is not None and kept.exists():
         restore = lambda model: checkpoints.load_arrays(kept, model)  # noqa: E731
+    space = found.space if request.structure else front_models.Unlabelled(found.space)
     taught = embedding.teach(
-        found.space, costs, (TERM,), 0, request.model, request.training, restore=restore
+        space, costs, (TERM,), 0, request.model, request.training, restore=restore
     )
     if kept is not None and restore is None:
         checkpoints.save_arrays(kept, taught.model)
@@ -111,18 +115,31 @@ def teach(
 
 
 def algorithm(
-    request: Request, found: TableProblem, folder: pathlib.Path | None = None
+    request: Request,
+    found: TableProblem,
+    folder: pathlib.Path | None = None,
+    taught: Embedding | None = None,
 ) -> FrontAlgorithm:
-    """Return the algorithm of a request, its embedding taught."""
+    """Return the algorithm of a request.
+
+    Args:
+      request: What is searched, and how.
+      found: Its `problem`.
+      folder: Where the embedding is kept, or None.
+      taught: The embedding where it is there already.
+    """
     if request.algorithm != "nao":
         return front_baselines.BASELINES[request.algorithm](found)
     costs = known_costs(found)
+    front = request.front
+    if not request.structure:
+        front = dataclasses.replace(front, view="embedding")
     return front_search.FrontSearch(
         problem=found,
-        embedding=teach(request, found, costs, folder),
+        embedding=teach(request, found, costs, folder) if taught is None else taught,
         costs=costs,
         term=TERM,
-        config=request.front,
+        config=front,
     )
 
 
@@ -145,21 +162,54 @@ def run(
     Returns:
       The queried strings int32 [budget, T] by seed.
     """
-    path = workdir / "queries.csv"
+    return search_all(
+        lambda: algorithm(request, found, workdir / "checkpoints"),
+        found,
+        request.config,
+        seeds,
+        workdir / "queries.csv",
+        progress,
+    )
+
+
+def search_all(
+    choose: Callable[[], FrontAlgorithm],
+    found: TableProblem,
+    config: TabularConfig,
+    seeds: range,
+    path: pathlib.Path,
+    progress: Progress | None = None,
+) -> dict[int, np.ndarray]:
+    """Search under every seed by any algorithm and log the queries.
+
+    Args:
+      choose: Returns the algorithm; not called where the log is complete.
+      found: What is searched.
+      config: The budget.
+      seeds: Of the searches.
+      path: The log; what it holds already is gone on from.
+      progress: As in `run`.
+
+    Returns:
+      The queried strings int32 [budget, T] by seed.
+    """
     logged = query_log.read(path, found)
     kept = {}
     for seed in seeds:
         if seed not in logged:
             break
-        done = request.config.whole_steps(len(logged[seed].accuracy))
+        done = config.whole_steps(len(logged[seed].accuracy))
         kept[seed] = table_problem.first(logged[seed], done)
-        if done < request.config.budget:
+        if done < config.budget:
             break
     query_log.rewrite(path, found, kept)
-    chosen = algorithm(request, found, workdir / "checkpoints")
+    chosen = None
     for seed in seeds:
         observed = kept.get(seed, tabular.nothing(found))
-        for told in tabular.search(found, chosen, seed, request.config, observed):
+        if len(observed.accuracy) >= config.budget:
+            continue
+        chosen = chosen or choose()
+        for told in tabular.search(found, chosen, seed, config, observed):
             query_log.append(path, query_log.lines(found, seed, told, len(observed.accuracy)))
             observed = told
             if progress is not None:

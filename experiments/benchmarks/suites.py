@@ -26,6 +26,7 @@ SUITES = {
     "nao": "training step and generation of the embedding's networks",
     "scale": "how the cost engine's time grows with layers, batch and devices",
     "startup": "seconds of help and of a profile from the start of the process",
+    "search": "fronts found with few queries: the search, without its parts, baselines (--table)",
     "sharing": "rank correlation of shared weights with full training, beside one epoch of it",
 }
 
@@ -42,6 +43,12 @@ class Options:
       accuracy_column: The table's column of accuracies.
       cost_column: The table's column of energies [mJ].
       latency_column: The table's column of latencies [ms].
+      cost: Whether searches know costs (`free`) or ask for them (`queried`).
+      seeds: Searches of each kind.
+      budget: Queries of a search.
+      keep: Folder that keeps queries, so that a long run can go on, if any.
+      picture: PNG file to draw, if any.
+      only: Names of what is run; all if there are none.
     """
 
     small: bool = False
@@ -51,6 +58,12 @@ class Options:
     accuracy_column: str = "cifar100_acc"
     cost_column: str = "pi5_onnx_cifar100_energy_mj"
     latency_column: str = "pi5_onnx_cifar100_latency_ms"
+    cost: str = "free"
+    seeds: int = 20
+    budget: int = 200
+    keep: str | None = None
+    picture: str | None = None
+    only: tuple[str, ...] = ()
 
 
 def names() -> list[str]:

@@ -15,14 +15,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from greennas_jax.nao import front_gain, gaussian_process, latent_search
+from greennas_jax.nao import front_gain, latent_search
 from greennas_jax.nao.acquisition import AccuracyModel, Goal, Worth
 from greennas_jax.nao.embedding import Embedding
+from greennas_jax.nao.evidence import padded
 from greennas_jax.nao.front_gain import BestGoal, FrontGoal
-from greennas_jax.nao.labels import Labels, Warp
+from greennas_jax.nao.labels import Warp
 from greennas_jax.nao.latent_search import LatentConfig
 from greennas_jax.search import archive as archives
-from greennas_jax.search import table_problem
+from greennas_jax.search import front_models, table_problem
 from greennas_jax.search.table_problem import Observed, TableProblem
 
 CANDIDATES = ("latent", "edits", "random", "all")
@@ -30,8 +31,6 @@ CHUNK = 1024
 SELECTED = 256
 POINTS = 64
 SAMPLES, STRATA = 2048, 32
-FIT_STEPS = 60
-PADDINGS = (64, 128, 256, 512, 1024)
 SOFT, HARD = 0.05, 0.002
 
 
@@ -47,6 +46,8 @@ class FrontConfig:
       spread: Samples that the start is the widest choice of.
       margin: Ceiling of accuracy above the best observed, as a share of the observed range.
       expanded: Candidates whose single edits are scored too.
+      view: What the accuracy model sees, one of `front_models.VIEWS`; `pairs` has no gradient.
+      model: The accuracy model, one of `front_models.MODELS`.
       latent: How the embedding is climbed.
     """
 
@@ -55,12 +56,19 @@ class FrontConfig:
     spread: int = 64
     margin: float = 0.03
     expanded: int = 8
+    view: str = "labels"
+    model: str = "process"
     latent: LatentConfig = LatentConfig(restarts=64, steps=12, paths="heads")
 
     def __post_init__(self):
         if self.candidates not in CANDIDATES:
             allowed = ", ".join(CANDIDATES)
             raise ValueError(f"candidates is {self.candidates!r}; allowed: {allowed}")
+        for name, among in (("view", front_models.VIEWS), ("model", front_models.MODELS)):
+            if getattr(self, name) not in among:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(among)}")
+        if self.view == "pairs" and self.candidates == "latent":
+            raise ValueError("view 'pairs' has no gradient; allowed candidates: edits, random, all")
         if min(self.most, self.spread, self.expanded) < 1:
             raise ValueError("most, spread and expanded must be positive")
 
@@ -93,15 +101,24 @@ class FrontSearch:
 
     def labels(self, tokens: np.ndarray) -> np.ndarray:
         """Return the standardised labels float32 [n, F] of strings [n, T]."""
-        found = np.asarray(self.problem.space.labels(tokens))
-        mean, spread = (part[: found.shape[1]] for part in self.embedding.scale)
-        return ((found - mean) / spread).astype(np.float32)
+        return front_models.labels(self.problem.space, self.embedding, tokens)
+
+    def rows(self, tokens: np.ndarray) -> np.ndarray:
+        """Return what the accuracy model sees of strings [n, T], float32 [n, F]."""
+        if self.config.view == "embedding":
+            return front_models.embedded(self.embedding, tokens)
+        if self.config.view == "pairs":
+            return front_models.pairs(self.problem.space, tokens)
+        return self.labels(tokens)
+
+    def _model(self, rows: np.ndarray, targets: np.ndarray, rng) -> AccuracyModel:
+        return front_models.fit(self.config.model, self.config.view, rows, targets, rng)
 
     def _first(self, observed: Observed, count: int, rng: np.random.Generator) -> np.ndarray:
         """Return a cheap string and others far apart in the labels, out of some samples."""
         space = self.problem.space
         drawn = self.problem.admitted(space.sample(rng, self.config.spread), observed.keys())
-        rows = self.labels(drawn)
+        rows = self.rows(drawn)
         # The cheap end of a front is far from all else; where costs are known it comes first.
         order = np.argsort(self._log_cost(drawn), kind="stable")
         chosen = [int(rng.choice(order[: -(-len(order) // count)]))]
@@ -115,15 +132,15 @@ class FrontSearch:
     ) -> tuple[AccuracyModel, Worth, np.ndarray]:
         """Return the accuracy model, the goal and the reference accuracies of a batch."""
         problem, accuracy = self.problem, observed.accuracy
-        lowest = min(float(accuracy.min()), problem.floor)
         best = float(accuracy.max())
+        lowest = min(best, problem.floor)
         warp = Warp(best + self.config.margin * (best - lowest) + 1e-6)
-        rows = self.labels(observed.tokens)
-        posterior = _model(rows, warp.forward(accuracy))
+        rows = self.rows(observed.tokens)
+        posterior = self._model(rows, warp.forward(accuracy), rng)
         costs, limit = np.log(observed.cost), float(np.log(problem.costs.max()))
         cost = None
         if not problem.cost_is_free:
-            cost, limit = _model(rows, costs), float(costs.max())
+            cost, limit = self._model(rows, costs, rng), float(costs.max())
         if problem.objective == "constrained":
             target = float(warp.forward(np.asarray(problem.target)))
             feasible = accuracy >= problem.target
@@ -153,7 +170,7 @@ class FrontSearch:
 
     def _middle(self, posterior, warp: Warp, best: float, rng: np.random.Generator) -> float:
         """Return the median accuracy that the model expects of the space."""
-        rows = self.labels(self.problem.space.sample(rng, SELECTED))
+        rows = self.rows(self.problem.space.sample(rng, SELECTED))
         mean, _ = _believe(posterior, jnp.asarray(rows))
         expected = float(np.median(warp.backward(np.asarray(mean))))
         return float(np.clip(expected, self.problem.floor, best))
@@ -205,6 +222,7 @@ class FrontSearch:
         edits = self._edited(front, set())
         edits = edits[rng.permutation(len(edits))[: config.restarts // 4]]
         starts = np.concatenate([front, edits, drawn])[: config.restarts]
+        posterior, goal = self._shown(posterior, goal)
         visited = latent_search.ascend(
             self.embedding.model,
             posterior,
@@ -220,6 +238,16 @@ class FrontSearch:
         tokens = np.asarray(visited.tokens)[::-1].reshape(-1, starts.shape[1])
         return self.problem.admitted(tokens, observed.keys())
 
+    def _shown(self, posterior, goal):
+        """Return models and goal that see their own columns of a point of the embedding alone."""
+        model = self.embedding.model
+        width = model.decoder.places.shape[1]
+        labels = len(self.problem.space.label_names)
+        first, last = front_models.columns(self.config.view, self.embedding, labels, width)
+        if isinstance(goal, FrontGoal) and goal.cost is not None:
+            goal = goal._replace(cost=front_models.Part(goal.cost, first, last))
+        return front_models.Part(posterior, first, last), goal
+
     def _log_cost(self, tokens: np.ndarray) -> np.ndarray:
         if not self.problem.cost_is_free:
             return np.zeros(len(tokens), np.float32)
@@ -229,10 +257,10 @@ class FrontSearch:
         """Return the log of what querying strings [n, T] is worth, [n]."""
         if isinstance(goal, FrontGoal):
             goal = goal._replace(softness=jnp.asarray(HARD, jnp.float32))
-        rows, costs, found = self.labels(tokens), self._log_cost(tokens), []
+        rows, costs, found = self.rows(tokens), self._log_cost(tokens), []
         for first in range(0, len(rows), CHUNK):
             part = slice(first, first + CHUNK)
-            worth = _worth(posterior, _padded(rows[part], CHUNK), _padded(costs[part], CHUNK), goal)
+            worth = _worth(posterior, padded(rows[part], CHUNK), padded(costs[part], CHUNK), goal)
             found.append(np.asarray(worth)[: len(rows[part])])
         return np.concatenate(found) if found else np.zeros(0)
 
@@ -247,8 +275,8 @@ class FrontSearch:
         pool = pool[order[:SELECTED]]
         chosen = front_gain.select(
             posterior,
-            _padded(self.labels(pool), SELECTED),
-            _padded(self._log_cost(pool), SELECTED),
+            padded(self.rows(pool), SELECTED),
+            padded(self._log_cost(pool), SELECTED),
             jnp.arange(SELECTED) < len(pool),
             goal._replace(softness=jnp.asarray(HARD, jnp.float32)),
             jnp.asarray(floors, jnp.float32),
@@ -256,23 +284,6 @@ class FrontSearch:
         )
         chosen = np.asarray(chosen)
         return pool[chosen[chosen >= 0]]
-
-
-def _padded(values: np.ndarray, size: int) -> jax.Array:
-    """Return values [n, ...] padded with zeros to [size, ...]."""
-    padded = np.zeros((size, *values.shape[1:]), np.float32)
-    padded[: len(values)] = values
-    return jnp.asarray(padded)
-
-
-def _model(rows: np.ndarray, targets: np.ndarray) -> gaussian_process.Posterior:
-    """Fit the Gaussian process to targets [n] at rows [n, F]."""
-    size = next((size for size in PADDINGS if size >= len(rows)), -(-len(rows) // 1024) * 1024)
-    present = np.ones(len(rows))
-    return gaussian_process.fit(
-        Labels(_padded(rows, size), _padded(targets, size), _padded(present, size)),
-        steps=FIT_STEPS,
-    )
 
 
 @jax.jit

@@ -90,14 +90,20 @@ def search(
         size = config.step_after(done)
         rng = np.random.default_rng([seed, done])
         proposed = problem.admitted(algorithm.propose(observed, size, rng), observed.keys())
-        tokens = _topped_up(problem, observed, proposed[:size], size, rng)
+        tokens = topped_up(problem, observed, proposed[:size], size, rng)
         told = problem.query(tokens)
         observed = Observed(*(np.concatenate(pair) for pair in zip(observed, told, strict=True)))
         yield observed
 
 
-def _topped_up(problem, observed: Observed, tokens: np.ndarray, size: int, rng) -> np.ndarray:
-    """Return tokens [size, T], filled up with others at random."""
+def topped_up(
+    problem: TableProblem,
+    observed: Observed,
+    tokens: np.ndarray,
+    size: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return strings [n, T] filled up to [size, T] with others at random, none observed."""
     if len(tokens) < size:
         others = problem.tokens[rng.permutation(len(problem.tokens))]
         tokens = problem.admitted(np.concatenate([tokens, others]), observed.keys())[:size]
