@@ -7,24 +7,12 @@ import enum
 
 import numpy as np
 
-from greennas_jax.costs import layer_table
+from greennas_jax.costs import kind_names, layer_table
 from greennas_jax.costs.layer_table import LayerTable, Operation
 
 Array = layer_table.Array
 
-KINDS = (
-    "convolution",
-    "grouped_convolution",
-    "depthwise_convolution",
-    "inner_product",
-    "pooling",
-    "normalisation",
-    "attention",
-    "feed_forward",
-    "embedding",
-    "elementwise",
-    "free",
-)
+KINDS = kind_names.KINDS
 CODES = {kind: code for code, kind in enumerate(KINDS)}
 
 # By name, so that an operation may be listed before anything computes it. What is not listed moves
@@ -66,6 +54,8 @@ def kind_codes(table: LayerTable) -> Array:
     """
     xp = table.namespace
     code = xp.asarray(code_of_each())[table.operation]
+    own = xp.asarray(table.own_kind, dtype=code.dtype)
+    code = xp.where(table.is_any(Operation.REGISTERED), own, code)
     convolves = table.is_any(Operation.CONVOLUTION)
     code = xp.where(convolves & (table.groups > 1), CODES["grouped_convolution"], code)
     return xp.where(convolves & (table.depthwise > 0), CODES["depthwise_convolution"], code)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from greennas_jax.spec import layers as layer_views
-from greennas_jax.spec import shapes, strict_json
+from greennas_jax.spec import layer_types, shapes, strict_json
 from greennas_jax.spec.network import (
     PARALLEL_TYPE,
     SOURCE_TYPE,
@@ -92,7 +92,8 @@ def unknown_types(network: Network) -> dict[str, tuple[str, ...]]:
     """Return the layer types that are passed through unread, each with its layers' names."""
     found: dict[str, list[str]] = {}
     for layer in network.layers:
-        if layer.type not in (*layer_views.KNOWN_TYPES, PARALLEL_TYPE):
+        known = (*layer_views.KNOWN_TYPES, PARALLEL_TYPE, *layer_types.names())
+        if layer.type not in known:
             found.setdefault(layer.type, []).append(layer.name)
     return {kind: tuple(names) for kind, names in found.items()}
 

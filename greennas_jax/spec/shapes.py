@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from greennas_jax.spec import layers as layer_views
-from greennas_jax.spec import sequence_layers, sequence_shapes
+from greennas_jax.spec import layer_types, sequence_layers, sequence_shapes
 from greennas_jax.spec.network import (
     PARALLEL_TYPE,
     SOURCE_TYPE,
@@ -264,6 +264,9 @@ def layer_output(layer: Layer, inputs: tuple[Shape, ...], *, compat: Compat = No
         return _elementwise(layer, inputs)
     if kind in sequence_layers.TYPES:
         return sequence_shapes.output(layer, inputs)
+    registered = layer_types.find(kind)
+    if registered is not None:
+        return layer_types.output(registered, layer, inputs)
     if len(inputs) != 1:
         raise SpecError(f"layer '{layer.name}' ({kind}) has {len(inputs)} parents; one needed")
     shape = inputs[0]

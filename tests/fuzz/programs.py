@@ -1,0 +1,3 @@
+"""Hostile inputs through the programs' own main functions."""
+
+SUBJECTS = {}
