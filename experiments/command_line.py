@@ -7,7 +7,15 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
+from greennas_jax import plugins
+
 BAD_INPUT = 2
+_PLUGIN = flags.DEFINE_multi_string(
+    "plugin",
+    [],
+    "A Python file that is run first, to register cost terms, layer types or spaces; may be given "
+    "several times.",
+)
 
 
 def _parse(arguments: list[str]) -> list[str]:
@@ -45,6 +53,8 @@ def run(main: Callable[[], None]) -> None:
         if len(arguments) > 1:
             _stop(f"argument '{arguments[1]}' is not a flag; flags are written --name=value")
         try:
+            for path in _PLUGIN.value:
+                plugins.load(path)
             main()
             sys.stdout.flush()
         except BrokenPipeError:

@@ -18,13 +18,16 @@ import runtime
 import tqdm
 from absl import flags
 
-from greennas_jax import checkpoints, table_search
+from greennas_jax import checkpoints, plugins, table_search
 from greennas_jax.accuracy.table import Columns
 from greennas_jax.nao import latent_search
 from greennas_jax.report import front_table
 from greennas_jax.search import front_search, table_problem, tabular
+from greennas_jax.spaces import catalogue
 
-_SPACE = flags.DEFINE_enum("space", "nasbench201", list(table_search.SPACES), "What is searched.")
+_SPACE = flags.DEFINE_string(
+    "space", "nasbench201", f"What is searched: {', '.join(catalogue.names())}, or a plugin's."
+)
 _TABLE = flags.DEFINE_string(
     "table", None, "The answers: a .csv, .csv.gz or .parquet file.", required=True
 )
@@ -110,6 +113,7 @@ def main() -> None:
     runtime.prepare(split=False)
     seeds = range(_FIRST_SEED.value, _FIRST_SEED.value + _SEEDS.value)
     identity = {**dataclasses.asdict(request), "seeds": [seeds.start, seeds.stop]}
+    identity |= {"plugins": plugins.loaded()} if plugins.loaded() else {}
     workdir = checkpoints.claim(_WORKDIR.value, identity)
     bar, tell = _bar(request, seeds)
     with bar:

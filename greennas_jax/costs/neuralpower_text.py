@@ -6,7 +6,6 @@ A term reads `"batch * log2 in_channels": coefficient`; `1` is the term without 
 import json
 import math
 import os
-import pathlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -24,7 +23,7 @@ from greennas_jax.costs.neuralpower_model import (
     Range,
     Term,
 )
-from greennas_jax.spec import strict_json
+from greennas_jax.spec import limits, strict_json, text_files
 from greennas_jax.spec.network import SpecError, shown
 
 SCHEMA = "greennas.neuralpower/1"
@@ -67,9 +66,10 @@ def load(path: str | os.PathLike[str]) -> Model:
     """
     where = os.fspath(path)
     try:
-        return read(pathlib.Path(path).read_text(encoding="utf-8"), origin=where)
-    except UnicodeDecodeError as error:
-        raise ModelError(f"layer models {where}: byte {error.start} is not UTF-8 text") from None
+        text = text_files.read(path, limits.LARGEST_JSON)
+    except text_files.FileError as error:
+        raise ModelError(f"layer models {error}") from None
+    return read(text, origin=where)
 
 
 def write(model: Model) -> str:

@@ -217,8 +217,7 @@ def work(table: LayerTable, settings: CostSettings) -> Work:
         ),
         backward_data=_pass(
             data_flops * gradient + sequence.data.flops,
-            (size * (backward + weights + own) + beside) * gradient
-            + size * sequence.data.elements,
+            (size * (backward + weights + own) + beside) * gradient + size * sequence.data.elements,
         ),
         backward_filter=_pass(
             filter_flops + sequence.filters.flops,

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from greennas_jax.spec import layers as layer_views
-from greennas_jax.spec import layer_types, sequence_layers, sequence_shapes
+from greennas_jax.spec import layer_types, limits, sequence_layers, sequence_shapes
 from greennas_jax.spec.network import (
     PARALLEL_TYPE,
     SOURCE_TYPE,
@@ -26,7 +26,7 @@ from greennas_jax.spec.network import (
 
 Shape = tuple[int, ...]
 Compat = Literal["paleo"] | None
-LARGEST_OUTPUT = 2**50
+LARGEST_OUTPUT = limits.LARGEST_OUTPUT
 
 
 class Shapes(NamedTuple):

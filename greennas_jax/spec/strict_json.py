@@ -5,10 +5,11 @@ import math
 import re
 from typing import Any
 
+from greennas_jax.spec import limits
 from greennas_jax.spec.network import SpecError, shown
 
-LARGEST_TEXT = 64 * 2**20
-DEEPEST_NESTING = 32
+LARGEST_TEXT = limits.LARGEST_JSON
+DEEPEST_NESTING = limits.DEEPEST_NESTING
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:]')
 

@@ -30,7 +30,8 @@ def work(task: tuple[str, int, int, int]) -> dict:
         # Warms up, and shows that the examples themselves are good.
         found = harness.judge(read, data)
         if found != harness.ACCEPTED:
-            return {"name": name, "counts": {}, "faults": [("an example", found)], "seconds": 0.0}
+            fault = found if found != harness.REFUSED else f"refused: {refusal(read, data)}"
+            return {"name": name, "counts": {}, "faults": [("an example", fault)]}
     harness.guarded()
     counts: collections.Counter[str] = collections.Counter()
     faults, begun, longest = [], time.monotonic(), 0.0
@@ -50,6 +51,15 @@ def work(task: tuple[str, int, int, int]) -> dict:
         "longest_s": longest,
         "most_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+
+
+def refusal(read, data) -> str:
+    """Return in which words an input is refused."""
+    try:
+        read(data)
+    except (ValueError, OSError) as error:
+        return str(error)[:200]
+    return "no more"
 
 
 def apart(task: tuple[str, int, int, int]) -> dict:
@@ -92,7 +102,8 @@ def main() -> None:
         tasks.sort(key=lambda task: -task[-1])
     rows = []
     with futures.ThreadPoolExecutor(asked.processes) as workers:
-        for row in workers.map(apart, tasks):
+        for done in futures.as_completed([workers.submit(apart, task) for task in tasks]):
+            row = done.result()
             rows.append(row)
             print(json.dumps({key: row[key] for key in row if key != "faults"}), flush=True)
             for where, what in row["faults"][:20]:

@@ -15,8 +15,32 @@ SCALARS = (
 WHOLE = ([], {}, [[]], [0] * 5, [1, 2, 3, 4], [-1, 1, 1, 1], {"value": 1}, [None], [LONG] * 4)
 TOKENS = (
     *(b"NaN", b"Infinity", b"-Infinity", b"1e400", b"-1e400", b"9" * 5000, b"0.1e-9999", b"tru"),
-    *(b"[" * 5000, b'{"a":' * 500, b"\xff\xfe", b"\x00", b"\xef\xbb\xbf", b"\r", b"\t", b'"', b"\\"),
-    *(b"\\ud800", b"{", b"}", b"]", b",", b":", b"'", b"#", b"//", b"-", b"1e5", b"\n\n", b"\x1b[2J"),
+    *(
+        b"[" * 5000,
+        b'{"a":' * 500,
+        b"\xff\xfe",
+        b"\x00",
+        b"\xef\xbb\xbf",
+        b"\r",
+        b"\t",
+        b'"',
+        b"\\",
+    ),
+    *(
+        b"\\ud800",
+        b"{",
+        b"}",
+        b"]",
+        b",",
+        b":",
+        b"'",
+        b"#",
+        b"//",
+        b"-",
+        b"1e5",
+        b"\n\n",
+        b"\x1b[2J",
+    ),
 )
 
 
@@ -53,6 +77,33 @@ def _strange(rng, value, other):
     return int(rng.integers(-2, 5000))
 
 
+def _changes(rng):
+    """Return how many places to change: mostly one, or nothing is ever read to the end."""
+    return int(rng.choice([1, 2, 4], p=[0.65, 0.25, 0.1]))
+
+
+def nudged(rng, value, other):
+    """Return a JSON value with one number or text exchanged for a likely other one."""
+    value = copy.deepcopy(value)
+    leaves = [p for p in _paths(value) if p and not isinstance(_at(value, p), dict | list)]
+    if not leaves:
+        return value
+    path = leaves[rng.integers(len(leaves))]
+    holder, old = _at(value, path[:-1]), _at(value, path)
+    if isinstance(old, bool):
+        new = not old
+    elif isinstance(old, int):
+        new = [old + 1, old - 1, 2 * old, old // 2, 1, 0, 3, 64, 10 * old, -old][rng.integers(10)]
+    elif isinstance(old, float):
+        new = old * [0.5, 2.0, 10.0, 1e6, 1e-6, 0.0, -1.0][rng.integers(7)]
+    else:
+        texts = [_at(value, p) for p in leaves]
+        same = [text for text in texts if isinstance(text, type(old))]
+        new = same[rng.integers(len(same))]
+    holder[path[-1]] = new
+    return value
+
+
 def of_tree(rng, value, other):
     """Return a JSON value with one to four places changed.
 
@@ -62,7 +113,7 @@ def of_tree(rng, value, other):
       other: Another one, of which parts are taken.
     """
     value = copy.deepcopy(value)
-    for _ in range(int(rng.integers(1, 5))):
+    for _ in range(_changes(rng)):
         places = list(_paths(value))[1:]
         if not places:
             return _strange(rng, value, other)
@@ -88,7 +139,7 @@ def of_tree(rng, value, other):
 def of_bytes(rng, data):
     """Return bytes with one to four places changed."""
     found = bytearray(data)
-    for _ in range(int(rng.integers(1, 5))):
+    for _ in range(_changes(rng)):
         size = len(found)
         start = int(rng.integers(size + 1))
         end = min(size, start + int(rng.integers(1, 40)))
@@ -117,15 +168,17 @@ def dumped(value):
 
 def of_json(rng, data, other):
     """Return a JSON text spoiled as a value (mostly) or as bytes."""
-    if rng.random() < 0.3:
+    kind = rng.random()
+    if kind < 0.25:
         return of_bytes(rng, data)
-    found = dumped(of_tree(rng, json.loads(data), json.loads(other)))
+    change = nudged if kind < 0.6 else of_tree
+    found = dumped(change(rng, json.loads(data), json.loads(other)))
     return of_bytes(rng, found) if rng.random() < 0.1 else found
 
 
 def of_lines(rng, data):
     """Return a table's or a log's text with cells changed, or spoiled as bytes."""
-    if rng.random() < 0.4:
+    if rng.random() < 0.4 or not data.isascii():
         return of_bytes(rng, data)
     lines = data.decode().split("\n")
     for _ in range(int(rng.integers(1, 4))):

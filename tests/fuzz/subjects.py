@@ -93,10 +93,10 @@ def _arrays():
     rng = np.random.default_rng(0)
     found = []
     for kind in (np.uint8, np.float32, np.float64, np.int64):
-        images = rng.integers(0, 256, (30, 6, 5, 3)).astype(kind)
+        images = rng.integers(0, 256, (60, 6, 5, 3)).astype(kind)
         for save in (np.savez, np.savez_compressed):
             file = io.BytesIO()
-            save(file, x_train=images, y_train=np.arange(30) % 3)
+            save(file, x_train=images, y_train=np.arange(60) % 3)
             found.append(file.getvalue())
     return found
 
@@ -107,14 +107,14 @@ def _spoiled_arrays(rng, data, other):
         return mutations.of_bytes(rng, data)
     kinds = (np.float16, np.float32, np.float64, np.int8, np.uint64, np.bool_, np.complex64, "U3")
     kinds += ("datetime64[s]", "V4", [("a", "f4")])
-    shape = [(30, 6, 5, 3), (30, 6, 5), (0, 6, 5, 3), (30,), (), (30, 6), (1, 6, 5, 3), (30, 0, 5)]
+    shape = [(60, 6, 5, 3), (60, 6, 5), (0, 6, 5, 3), (60,), (), (60, 6), (1, 6, 5, 3), (60, 0, 5)]
     size = shape[rng.integers(len(shape))]
     with np.errstate(all="ignore"):
         images = np.zeros(size, kinds[rng.integers(len(kinds))])
         if images.dtype.kind == "f" and images.size:
             strange = (np.nan, np.inf, -np.inf, 1e30, 65504.0)
             images.reshape(-1)[0] = strange[rng.integers(5)]
-        labels = (np.arange(30) % 3, np.zeros(30), np.full(30, -1), np.full(30, 2**40), np.ones(3))
+        labels = (np.arange(60) % 3, np.zeros(60), np.full(60, -1), np.full(60, 2**40), np.ones(3))
         label = labels[rng.integers(5)]
         file = io.BytesIO()
         names = {"x_train": images, "y_train": label}
