@@ -23,10 +23,9 @@ from greennas_jax.accuracy.table import Columns
 from greennas_jax.nao import latent_search
 from greennas_jax.report import front_table
 from greennas_jax.search import front_search, table_problem, tabular
-from greennas_jax.spaces import catalogue
 
 _SPACE = flags.DEFINE_string(
-    "space", "nasbench201", f"What is searched: {', '.join(catalogue.names())}, or a plugin's."
+    "space", "nasbench201", "What is searched: nasbench201, or a space that a --plugin registers."
 )
 _TABLE = flags.DEFINE_string(
     "table", None, "The answers: a .csv, .csv.gz or .parquet file.", required=True

@@ -55,6 +55,8 @@ class TrialLog:
                     bool(trial.stopped),
                     float(trial.epochs),
                     tuple(trial.curve),
+                    int(trial.restarts),
+                    bool(trial.diverged),
                 )
                 self._known[keys[i]] = found
                 lines.append(json.dumps({"key": keys[i], **found._asdict()}, allow_nan=False))
@@ -76,10 +78,12 @@ def _read_trials(path: pathlib.Path) -> dict[str, Trial]:
             row = strict_json.parse(line)
             told = row["accuracy"], row["epochs"], *row["curve"]
             accuracy, epochs, *curve = (text_files.number(value, "a figure") for value in told)
-            key, stopped = row["key"], row["stopped"]
-            if not isinstance(key, str) or not isinstance(stopped, bool):
+            key, restarts = row["key"], row.get("restarts", 0)
+            flags = row["stopped"], row.get("diverged", False)
+            kinds = *map(type, flags), type(restarts), type(key)
+            if kinds != (bool, bool, int, str) or restarts < 0:
                 raise TypeError
-            found[key] = Trial(accuracy, stopped, epochs, tuple(curve))
+            found[key] = Trial(accuracy, flags[0], epochs, tuple(curve), restarts, flags[1])
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{path}, line {number}: not a logged trial") from None
     return found

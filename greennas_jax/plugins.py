@@ -59,5 +59,11 @@ def _place(error: Exception, file: pathlib.Path) -> str:
 
 
 def loaded() -> dict[str, str]:
-    """Return the names of the files that were run, each with the SHA-256 of its content."""
+    """Return the names of the files that were run, each with the SHA-256 of its content.
+
+    Examples:
+      >>> load("terms.txt")
+      Traceback (most recent call last):
+      greennas_jax.plugins.PluginError: plugin terms.txt: a file NAME.py needed
+    """
     return dict(sorted(_loaded.items()))

@@ -158,6 +158,13 @@ def intensity(name: str | None = None, year: int | None = None) -> Figure:
 
     Raises:
       GridError: If the country is not in the table.
+
+    Examples:
+      >>> intensity("Frnace")
+      Traceback (most recent call last):
+      greennas_jax.costs.grid.GridError: country 'Frnace' is not known; nearest: France
+      >>> intensity().provenance
+      'assumed'
     """
     row = country(WORLD if name is None else name)
     wanted = max(row.years) if year is None else year

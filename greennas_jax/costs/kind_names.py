@@ -1,4 +1,4 @@
-"""Names of the kinds of layers that efficiencies, power models and calibration are stated for."""
+"""Names of the kinds of layers, which files and flags state figures by."""
 
 KINDS = (
     "convolution",

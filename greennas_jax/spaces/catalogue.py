@@ -46,7 +46,12 @@ def register(entry: Entry) -> Entry:
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all spaces, in the order they were registered."""
+    """Return the names of all spaces, in the order they were registered.
+
+    Examples:
+      >>> "nasbench201" in names()
+      True
+    """
     return tuple(_SPACES)
 
 

@@ -110,6 +110,11 @@ def register(layer_type: LayerType) -> LayerType:
 
     Raises:
       ValueError: If the name is taken, by a type that comes along or a registered one.
+
+    Examples:
+      >>> register(LayerType(name="Pooling", output=lambda layer, inputs: inputs[0]))
+      Traceback (most recent call last):
+      ValueError: layer type 'Pooling' is already registered
     """
     if layer_type.name in (*layer_views.KNOWN_TYPES, "Block", "ModelParallel", *_TYPES):
         raise ValueError(f"layer type '{layer_type.name}' is already registered")

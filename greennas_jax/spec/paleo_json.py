@@ -72,6 +72,15 @@ def read(text: str, *, origin: str = "<text>") -> Network:
     Raises:
       SpecError: If the text, the graph or the shapes are not valid; one line says what, where and
         what is allowed.
+
+    Examples:
+      >>> layers = '"data": {"type": "Input", "parents": [], "tensor": [2, 8]}'
+      >>> network = read('{"name": "small", "layers": {' + layers + '}}')
+      >>> [(layer.name, layer.type) for layer in network.layers]
+      [('data', 'Input')]
+      >>> read('{"layers": {"fc": {"type": "InnerProduct", "parents": ["data"]}}}')
+      Traceback (most recent call last):
+      greennas_jax.spec.network.SpecError: ...: no layer of type 'Input'; one is needed
     """
     try:
         network = _network(strict_json.parse(text))

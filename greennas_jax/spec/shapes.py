@@ -44,6 +44,10 @@ def output_size(size: int, kernel: int, stride: int, padding: layer_views.Paddin
       kernel: Kernel size.
       stride: Stride.
       padding: "VALID", "SAME", or the padding per side.
+
+    Examples:
+      >>> output_size(28, 5, 1, "VALID"), output_size(28, 5, 2, "SAME"), output_size(28, 5, 2, 2)
+      (24, 14, 14)
     """
     if padding == "VALID":
         return -((kernel - size - 1) // stride)

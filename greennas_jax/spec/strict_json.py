@@ -24,6 +24,13 @@ def parse(text: str) -> Any:
     Raises:
       SpecError: If the text is no JSON, repeats a key, holds a number that is not finite, or is
         longer or nested deeper than the limits; one line says what and, where known, the place.
+
+    Examples:
+      >>> parse('{"a": [1, 2.5]}')
+      {'a': [1, 2.5]}
+      >>> parse('{"a": 1, "a": 2}')
+      Traceback (most recent call last):
+      greennas_jax.spec.network.SpecError: key 'a' is given twice ... line 1, column 10; ...
     """
     if len(text) > LARGEST_TEXT:
         raise SpecError(f"longer than {LARGEST_TEXT} characters, the most that is read")

@@ -177,7 +177,7 @@ def picture(data: bytes) -> None:
     folder = _folder() / "pictures"
     for name in ("a", "b"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-        for number in range(6):
+        for number in range(26):
             (folder / name / f"{number}.png").write_bytes(data)
     datasets.load(os.fspath(folder), (8, 8, 3), 2)
 
