@@ -69,8 +69,8 @@ class Slot(NamedTuple):
 
     Attributes:
       node: The given layer.
-      kind: One of KINDS' values, "registered", "depthwise", "global_pool", "positionwise" (an inner product at
-        every place of a sequence) or "tokens" (an input of token numbers).
+      kind: One of KINDS' values, "registered", "depthwise", "global_pool", "positionwise" (an inner
+        product at every place of a sequence) or "tokens" (an input of token numbers).
       rows: All heights that its output may have, ascending; the last is the template's.
       columns: All widths, likewise.
       channels: Channels of its output.

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from greennas_jax.build import operations
-from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec import layer_types, sequence_layers, sequence_shapes
+from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Layer, Network, SpecError, sinks
 

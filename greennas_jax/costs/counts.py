@@ -54,8 +54,8 @@ def parameters(table: LayerTable, settings: CostSettings) -> Array:
 
     kh kw Cin/g Cout, plus Cout where a bias is used, plus scale and offset of normalisation; what
     attentions, feed-forward layers and embeddings hold, and registered types state. Weights that
-    are another layer's count there. Paleo: no groups, always a bias (of Cin for a deconvolution), nothing for normalisation
-    and the layers of transformers.
+    are another layer's count there. Paleo: no groups, always a bias (of Cin for a deconvolution),
+    nothing for normalisation and the layers of transformers.
 
     Args:
       table: Layers [L].

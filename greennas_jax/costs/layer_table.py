@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from greennas_jax.costs import registered_rows, sequence_rows, window_rows
-from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec import layer_types, sequence_layers
+from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Layer, Network
 from greennas_jax.spec.shapes import Shape, Shapes

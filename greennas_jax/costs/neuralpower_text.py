@@ -174,10 +174,10 @@ def _ranges(kind: str, operations: Collection[str], stated: Any, where: str) -> 
     needed = neuralpower_features.of_kind(kind, tuple(operations))
     _keys(stated, needed, where)
     found = []
-    for name, limits in stated.items():
-        if not isinstance(limits, list) or len(limits) != 2:
-            raise ModelError(f"{where}: '{name}' is {shown(limits)}; [smallest, largest] needed")
-        lower, upper = (_number(limit, f"{where}: '{name}'", 0.0) for limit in limits)
+    for name, ends in stated.items():
+        if not isinstance(ends, list) or len(ends) != 2:
+            raise ModelError(f"{where}: '{name}' is {shown(ends)}; [smallest, largest] needed")
+        lower, upper = (_number(end, f"{where}: '{name}'", 0.0) for end in ends)
         if lower > upper:
             raise ModelError(f"{where}: '{name}' is [{lower:g}, {upper:g}]; smallest first needed")
         found.append(Range(name, lower, upper))

@@ -11,10 +11,9 @@ import fnmatch
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from greennas_jax.spec import layer_types
+from greennas_jax.spec import layer_types, sequence_variants, variants
 from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec import network as networks
-from greennas_jax.spec import sequence_variants, variants
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Layer, Network, SpecError
 from greennas_jax.spec.shapes import Shapes

@@ -17,8 +17,8 @@ from greennas_jax.spaces import edits_graph, edits_values, factors, values
 from greennas_jax.spaces.edits_plan import Plan
 from greennas_jax.spaces.edits_values import SpaceValues
 from greennas_jax.spaces.factors import Slot
-from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec import layer_types, sequence_variants, variants
+from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec.network import Layer
 from greennas_jax.spec.shapes import Shapes
 from greennas_jax.spec.variants import Variant

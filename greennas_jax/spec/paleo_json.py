@@ -13,8 +13,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec import layer_types, limits, shapes, strict_json, text_files
+from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec.network import (
     PARALLEL_TYPE,
     SOURCE_TYPE,

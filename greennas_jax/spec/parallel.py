@@ -9,9 +9,8 @@ channels are shared out among the splits; what it reads is not.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from greennas_jax.spec import limits
+from greennas_jax.spec import limits, shapes
 from greennas_jax.spec import network as networks
-from greennas_jax.spec import shapes
 from greennas_jax.spec.network import PARALLEL_TYPE, Layer, Network, SpecError
 
 MOST_SPLITS = limits.MOST_SPLITS

@@ -12,8 +12,8 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, NamedTuple
 
-from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec import layer_types, limits, sequence_layers, sequence_shapes
+from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec.network import (
     PARALLEL_TYPE,
     SOURCE_TYPE,

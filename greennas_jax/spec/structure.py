@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec import layer_types, sequence_layers, sequence_shapes
+from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import (
     SOURCE_TYPE,
