@@ -4,6 +4,7 @@ Every training is logged as it ends, by architecture and seed; a resumed run ask
 trainings in the same order and is answered from the log, so that it ends like an unbroken one.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -163,12 +164,22 @@ def same_data(folder: Path, digest: str, name: str) -> None:
 
 
 def save_arrays(path: Path, tree: Any) -> None:
-    """Save the array leaves of a pytree with orbax (a folder that appears when it is whole)."""
+    """Save the array leaves of a pytree with orbax (a folder that appears when it is whole).
+
+    Raises:
+      OSError: If it cannot be written.
+    """
     import orbax.checkpoint as ocp
 
     leaves = {f"{i:05d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(pathlib.Path(path).absolute(), leaves, force=True)
+    # What writes the folder raises whatever its layers below do: a full disk has many names.
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(pathlib.Path(path).absolute(), leaves, force=True)
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
+        told = " ".join(str(error).split())[:200]
+        raise OSError(number, f"cannot be saved ({told})", os.fspath(path)) from None
     files.write_json(_seal(path), text_files.sealed({"arrays": _digest(leaves)}))
 
 

@@ -162,7 +162,7 @@ def intensity(name: str | None = None, year: int | None = None) -> Figure:
     Examples:
       >>> intensity("Frnace")
       Traceback (most recent call last):
-      greennas_jax.costs.grid.GridError: country 'Frnace' is not known; nearest: France
+      greennas_jax.costs.grid.GridError: country 'Frnace' is not known; nearest: France...
       >>> intensity().provenance
       'assumed'
     """

@@ -30,6 +30,7 @@ from greennas_jax.costs.settings import CostSettings
 from greennas_jax.export import flax_source, weights
 from greennas_jax.importers import formats
 from greennas_jax.measure import journal, measurements, meters, spending
+from greennas_jax.report import ranking
 from greennas_jax.spaces import edits, nao_cell_strings, nasbench201_strings
 from greennas_jax.spec import paleo_json, parallel, structure
 from tests.fuzz import harness
@@ -243,7 +244,8 @@ def report(data: bytes) -> None:
     folder = _folder() / "finished"
     folder.mkdir(exist_ok=True)
     (folder / "report.json").write_bytes(data)
-    journey.finished(folder)
+    found = journey.finished(folder)
+    ranking.line(ranking.row(found, "latent", 0))
 
 
 @functools.cache
@@ -253,3 +255,25 @@ def _problem():
 
 def queries(data: bytes) -> None:
     query_log.read(place(data, ".queries"), _problem())
+
+
+@functools.cache
+def saved() -> tuple[pathlib.Path, dict[str, np.ndarray]]:
+    """Return a folder of saved arrays, and the arrays."""
+    folder, tree = _folder() / "arrays", {"w": np.arange(500, dtype=np.float32)}
+    checkpoints.save_arrays(folder, tree)
+    return folder, tree
+
+
+def embedding(data: bytes) -> None:
+    """Restore saved arrays one of whose files was changed: its number and its new content."""
+    folder, tree = saved()
+    parts = sorted(path for path in folder.rglob("*") if path.is_file())
+    path = parts[data[0] % len(parts)] if data else parts[0]
+    good = path.read_bytes()
+    path.write_bytes(data[1:])
+    try:
+        found = checkpoints.load_arrays(folder, tree)
+    finally:
+        path.write_bytes(good)
+    np.testing.assert_array_equal(found["w"], tree["w"])

@@ -11,6 +11,7 @@ import numpy as np
 
 from greennas_jax.accuracy.oracle import Trial
 from greennas_jax.costs import neuralpower_text
+from greennas_jax.spec import text_files
 from tests.costs import fitted_models
 from tests.fuzz import mutations, readers
 from tests.fuzz.harness import ROOT
@@ -196,11 +197,25 @@ def _configs():
 
 
 def _reports():
-    return _dumped({"schema": "greennas.report/1", "accuracy": {"kind": "proxy"}})
+    side = {"mean": 0.5}
+    accuracy = {"kind": "proxy", "verdict": None, "before": side, "after": side}
+    accuracy |= {"difference": {"mean": 0.0, "standard_error": None}}
+    search = {"recosted_gain": 0.5, "queries": 4, "trainings": {"search": 4}, "wall_s": 1.5}
+    return _dumped({"schema": "greennas.report/1", "accuracy": accuracy, "search": search})
+
+
+def _arrays_saved():
+    folder, _ = readers.saved()
+    parts = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [bytes([number]) + path.read_bytes() for number, path in enumerate(parts)]
+
+
+def _spoiled_saved(rng, data, other):
+    return data[:1] + mutations.of_bytes(rng, data[1:])
 
 
 _NOTE = {"dataset": "digits", "sha256": "0" * 64}
-_SPENT = {"seconds": 1.5, "joules": None, "source": "no meter"}
+_SPENT = text_files.sealed({"seconds": 1.5, "joules": None, "source": "no meter"})
 
 SUBJECTS = {
     "spec": Subject(lambda: _files("specs"), mutations.of_json, readers.spec, 12),
@@ -223,6 +238,7 @@ SUBJECTS = {
     "config": Subject(_configs, mutations.of_json, readers.config),
     "data_note": Subject(lambda: _dumped(_NOTE), mutations.of_json, readers.data_note),
     "spent": Subject(lambda: _dumped(_SPENT), mutations.of_json, readers.account),
+    "embedding": Subject(_arrays_saved, _spoiled_saved, readers.embedding),
     "report": Subject(_reports, mutations.of_json, readers.report),
 } | {
     f"grid_{name}": Subject(

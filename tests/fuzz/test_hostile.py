@@ -14,7 +14,7 @@ from greennas_jax.spec import limits, paleo_json, strict_json
 from tests.fuzz import harness, readers, subjects
 
 # Kinds whose readers take longest, or whose libraries do; they are judged by the long test.
-LONG = ("spec", "device", "power_model", "cifar", "picture")
+LONG = ("spec", "device", "power_model", "cifar", "picture", "embedding")
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
