@@ -51,10 +51,10 @@ def test_the_package_docstring_names_every_part():
     told = greennas_jax.__doc__
     parts = {path.name for path in HOUSE.iterdir() if (path / "__init__.py").exists()}
     assert all(re.search(rf"\b{part}\b", told) for part in parts), parts
-    # And whatever it names in the map of modules is there.
+    # And the modules that begin a line of it are there.
     for package in ("spec", "costs", "spaces"):
-        block = told.split(f"    {package}  ")[1].split("\n    ")[1:]
-        lines = [line for line in block if line.startswith("  ")]
-        named = re.findall(r"(?:^|  )((?:[a-z0-9_]+)(?:, [a-z0-9_]+)*)  ", "\n".join(lines), re.M)
-        for module in ", ".join(named).split(", "):
+        block = re.search(rf"^    {package}  .*\n((?: {{6}}.*\n)+)", told, re.MULTILINE)
+        begun = re.findall(r"^ {6}([a-z0-9_]+(?:, [a-z0-9_]+)*)  ", block.group(1), re.MULTILINE)
+        assert begun
+        for module in ", ".join(begun).split(", "):
             assert (HOUSE / package / f"{module}.py").exists(), f"{package}.{module}"

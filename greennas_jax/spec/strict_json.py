@@ -52,12 +52,12 @@ def parse(text: str) -> Any:
     except ValueError as error:  # Python limits the digits of a whole number.
         raise SpecError(f"a number is out of range: {error}") from None
     level = [value]
-    for _ in range(DEEPEST_NESTING + 1):
+    for _ in range(DEEPEST_NESTING):
         level = [v.values() if isinstance(v, dict) else v for v in level if _holds_values(v)]
         level = [item for values in level for item in values]
-        if not level:
-            return value
-    raise nested
+    if any(map(_holds_values, level)):
+        raise nested
+    return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
