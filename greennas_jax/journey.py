@@ -310,18 +310,9 @@ class _Spending(Listener):
 
 
 def finished(folder: pathlib.Path) -> dict[str, Any] | None:
-    """Return the report of a finished run, None where it is not finished.
-
-    Raises:
-      ValueError: If the file is no report.
-    """
+    """Return the report of a finished run, None where it is not finished."""
     stored = folder / "report.json"
-    if not stored.exists():
-        return None
-    report = text_files.read_json(stored)
-    if not isinstance(report, dict) or report.get("schema") != evidence.SCHEMA:
-        raise ValueError(f"{stored}: no report of '{evidence.SCHEMA}'; remove it and go on")
-    return report
+    return evidence.read(stored) if stored.exists() else None
 
 
 def travel(

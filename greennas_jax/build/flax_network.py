@@ -227,7 +227,7 @@ class FlaxNetwork(nnx.Module):
             values[node.name] = operations.activate(node.activation, out)
             if node.name == self.logits:
                 break
-        return _average_positions(values[self.logits], order), statistics
+        return layout.average_positions(values[self.logits], order), statistics
 
 
 def _roles(node: graph.Node, modules: dict[str, Module]) -> dict[str, jax.Array]:
@@ -277,7 +277,7 @@ def _product(
     if node.type == "InnerProduct" and view.per_position:
         return values @ kernel
     if node.type == "InnerProduct":
-        return _features(values, convolution.layout_of(method)) @ kernel
+        return layout.features(values, convolution.layout_of(method)) @ kernel
     if node.type == "Convolution":
         size = (node.inputs[0][1], node.inputs[0][2])
         pads = shape_rules.pad_amounts(view.padding, size, view.kernel, view.strides)
@@ -295,20 +295,6 @@ def _product(
     )
 
 
-def _features(values: jax.Array, order: layout.Layout) -> jax.Array:
-    """Return [N, features], images flattened in NHWC order."""
-    if values.ndim == 4:
-        values = layout.to_nhwc(values, order)
-    return values.reshape(values.shape[0], -1)
-
-
-def _average_positions(values: jax.Array, order: layout.Layout) -> jax.Array:
-    """Return [N, C]: the mean over all positions."""
-    if values.ndim == 4:
-        values = layout.to_nhwc(values, order)
-    return values.reshape(values.shape[0], -1, values.shape[-1]).mean(1)
-
-
 def _concatenate(inputs: list[jax.Array], axis: int, order: layout.Layout) -> jax.Array:
     if inputs[0].ndim == 4:
         axis = order.index("NHWC"[axis])
@@ -316,7 +302,7 @@ def _concatenate(inputs: list[jax.Array], axis: int, order: layout.Layout) -> ja
 
 
 def _reshape(values: jax.Array, shape: tuple[int, ...], order: layout.Layout) -> jax.Array:
-    flat = _features(values, order)
+    flat = layout.features(values, order)
     out = flat.reshape(flat.shape[0], *shape[1:])
     return layout.from_nhwc(out, order) if out.ndim == 4 else out
 
@@ -343,9 +329,9 @@ def _weightless(node: graph.Node, inputs: list[jax.Array], method: convolution.M
         case "Softmax" if first.ndim == 3 and len(node.output) == 3:
             return jax.nn.softmax(first, axis=-1)
         case "Softmax":
-            return jax.nn.softmax(_average_positions(first, order), axis=-1)
+            return jax.nn.softmax(layout.average_positions(first, order), axis=-1)
         case "Sigmoid":
-            return jax.nn.sigmoid(_features(first, order).mean(1, keepdims=True))
+            return jax.nn.sigmoid(layout.features(first, order).mean(1, keepdims=True))
         case "UpSampling2D":
             return operations.upsample(first, node.view)
         case "LRN":
