@@ -17,7 +17,7 @@ from greennas_jax.accuracy import (
     training,
 )
 from greennas_jax.accuracy import template as templates
-from greennas_jax.build import flax_network, graph
+from greennas_jax.build import flax_network, graph, layout
 from greennas_jax.spec import paleo_json, variants
 from tests.accuracy import networks, random_variants, transformers
 
