@@ -23,6 +23,11 @@ from greennas_jax.spec import limits
 from greennas_jax.spec.network import shown
 
 
+# Columns that a message names.
+_MOST_NAMED = 12
+_LONGEST = 60
+
+
 class TableError(ValueError):
     """A table is not usable; the message says where and what is allowed."""
 
@@ -147,10 +152,18 @@ def _flag(path: str, line: int, name: str, value: object) -> bool:
     return str(value) in ("1", "True")
 
 
+def _brief(column: str) -> str:
+    """Return a column's name as it stands, or as a short text of one line where it is strange."""
+    return column if column.isprintable() and len(column) <= _LONGEST else shown(column)
+
+
 def _check_columns(path: str, present: list[str], columns: Columns) -> None:
     for name in columns.names():
         if name not in present:
-            raise TableError(f"{path}: no column '{name}'; it has {', '.join(present)}")
+            told = ", ".join(map(_brief, present[:_MOST_NAMED]))
+            more = len(present) - _MOST_NAMED
+            told += f" and {more} more" if more > 0 else ""
+            raise TableError(f"{path}: no column '{name}'; it has {told}")
 
 
 def _csv(path: str, columns: Columns) -> Iterator[tuple[int, Mapping[str, object]]]:
