@@ -22,7 +22,6 @@ import numpy as np
 from greennas_jax.spec import limits
 from greennas_jax.spec.network import shown
 
-
 # Columns that a message names.
 _MOST_NAMED = 12
 _LONGEST = 60
