@@ -8,7 +8,15 @@ from typing import NoReturn
 import delayed
 from absl import app, flags, logging
 
+from greennas_jax import plugins
+
 BAD_INPUT = 2
+_PLUGIN = flags.DEFINE_multi_string(
+    "plugin",
+    [],
+    "A Python file that is run first, to register cost terms, layer types or spaces; may be given "
+    "several times.",
+)
 _HELP = {"--help", "-help", "--helpfull", "-helpfull", "--helpshort", "--helpxml", "-?"}
 
 # Every program names this module first, so that the imports below it wait.
@@ -55,6 +63,8 @@ def run(main: Callable[[], None]) -> None:
             _stop(f"argument '{arguments[1]}' is not a flag; flags are written --name=value")
         try:
             delayed.now()
+            for path in _PLUGIN.value:
+                plugins.load(path)
             main()
             sys.stdout.flush()
         except BrokenPipeError:

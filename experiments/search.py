@@ -20,12 +20,14 @@ import runtime
 import tqdm
 from absl import flags
 
-from greennas_jax import checkpoints, table_search
+from greennas_jax import checkpoints, plugins, table_search
 from greennas_jax.accuracy import table as tables
 from greennas_jax.report import front_table
 from greennas_jax.search import front_search, table_problem, tabular
 
-_SPACE = flags.DEFINE_enum("space", "nasbench201", ["nasbench201"], "What is searched.")
+_SPACE = flags.DEFINE_string(
+    "space", "nasbench201", "What is searched: nasbench201, or a space that a --plugin registers."
+)
 _TABLE = flags.DEFINE_string(
     "table", None, "The answers: a .csv, .csv.gz or .parquet file.", required=True
 )
@@ -114,6 +116,7 @@ def main() -> None:
     runtime.prepare(split=False)
     seeds = range(_FIRST_SEED.value, _FIRST_SEED.value + _SEEDS.value)
     identity = {**dataclasses.asdict(request), "seeds": [seeds.start, seeds.stop]}
+    identity |= {"plugins": plugins.loaded()} if plugins.loaded() else {}
     workdir = checkpoints.claim(_WORKDIR.value, identity)
     bar, tell = _bar(request, seeds)
     with bar:

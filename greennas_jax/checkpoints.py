@@ -4,6 +4,8 @@ Every training is logged as it ends, by architecture and seed; a resumed run ask
 trainings in the same order and is answered from the log, so that it ends like an unbroken one.
 """
 
+import errno
+import hashlib
 import json
 import os
 import pathlib
@@ -13,10 +15,15 @@ from typing import Any
 import jax
 import numpy as np
 
+from greennas_jax import locks
 from greennas_jax.accuracy.oracle import Trial
 from greennas_jax.report import files
+from greennas_jax.spec import strict_json, text_files
+from greennas_jax.spec.network import shown
 
 Path = str | os.PathLike[str]
+# Differences of two configurations that a refusal names.
+_MOST_NAMED = 6
 
 
 def _key(tokens: np.ndarray, seed: int) -> str:
@@ -49,13 +56,12 @@ class TrialLog:
                     bool(trial.stopped),
                     float(trial.epochs),
                     tuple(trial.curve),
+                    int(trial.restarts),
+                    bool(trial.diverged),
                 )
                 self._known[keys[i]] = found
                 lines.append(json.dumps({"key": keys[i], **found._asdict()}, allow_nan=False))
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write("".join(line + "\n" for line in lines))
-                file.flush()
-                os.fsync(file.fileno())
+            files.append_text(self.path, "".join(line + "\n" for line in lines))
         return [self._known[key] for key in keys]
 
 
@@ -63,20 +69,22 @@ def _read_trials(path: pathlib.Path) -> dict[str, Trial]:
     """Return the logged trials; a last line that was cut off by a kill is dropped."""
     if not path.exists():
         return {}
-    text = path.read_text(encoding="utf-8")
+    text = text_files.read(path)
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
         files.write_text(path, whole)
     found = {}
     for number, line in enumerate(whole.splitlines(), 1):
         try:
-            row = json.loads(line)
-            found[row["key"]] = Trial(
-                float(row["accuracy"]),
-                bool(row["stopped"]),
-                float(row["epochs"]),
-                tuple(float(value) for value in row["curve"]),
-            )
+            row = strict_json.parse(line)
+            told = row["accuracy"], row["epochs"], *row["curve"]
+            accuracy, epochs, *curve = (text_files.number(value, "a figure") for value in told)
+            key, restarts = row["key"], row.get("restarts", 0)
+            flags = row["stopped"], row.get("diverged", False)
+            kinds = *map(type, flags), type(restarts), type(key)
+            if kinds != (bool, bool, int, str) or restarts < 0:
+                raise TypeError
+            found[key] = Trial(accuracy, flags[0], epochs, tuple(curve), restarts, flags[1])
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{path}, line {number}: not a logged trial") from None
     return found
@@ -90,7 +98,14 @@ def differences(before: Any, after: Any, path: str = "") -> list[str]:
             for key in sorted(before.keys() | after.keys())
             for line in differences(before.get(key), after.get(key), f"{path}.{key}".lstrip("."))
         ]
-    return [] if before == after else [f"{path} was {before!r}, is {after!r}"]
+    if before == after and isinstance(before, bool) == isinstance(after, bool):
+        return []
+    return [f"{path} was {shown(before)}, is {shown(after)}"]
+
+
+def _some(changed: Sequence[str]) -> str:
+    more = len(changed) - _MOST_NAMED
+    return "; ".join(changed[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
 def claim(workdir: Path, config: dict[str, Any]) -> pathlib.Path:
@@ -101,7 +116,8 @@ def claim(workdir: Path, config: dict[str, Any]) -> pathlib.Path:
       config: JSON value of everything that decides the result.
 
     Raises:
-      ValueError: If the workdir holds a run of another configuration; the differences are named.
+      ValueError: If the workdir holds a run of another configuration, whose differences are named,
+        or another process works in it.
       OSError: If it cannot be written.
     """
     folder = pathlib.Path(workdir)
@@ -109,17 +125,18 @@ def claim(workdir: Path, config: dict[str, Any]) -> pathlib.Path:
     stated = folder / "config.json"
     if stated.exists():
         try:
-            before = json.loads(stated.read_text(encoding="utf-8"))
-        except ValueError:
-            raise ValueError(f"{stated}: not valid JSON; is {folder} a run's workdir?") from None
+            before = text_files.read_json(stated)
+        except text_files.FileError as error:
+            raise ValueError(f"{error}; is {folder} a run's workdir?") from None
         changed = differences(before, json.loads(json.dumps(config)))
         if changed:
             raise ValueError(
-                f"{folder} holds a run of another configuration: {'; '.join(changed)}; "
+                f"{folder} holds a run of another configuration: {_some(changed)}; "
                 "choose another --workdir"
             )
-    files.write_json(stated, config)
     (folder / "checkpoints").mkdir(exist_ok=True)
+    locks.hold(folder / "checkpoints" / "lock", os.fspath(folder))
+    files.write_json(stated, config)
     return folder
 
 
@@ -138,7 +155,8 @@ def same_data(folder: Path, digest: str, name: str) -> None:
     if not path.exists():
         files.write_json(path, {"dataset": name, "sha256": digest})
         return
-    if json.loads(path.read_text(encoding="utf-8")).get("sha256") != digest:
+    noted = text_files.read_json(path)
+    if not isinstance(noted, dict) or noted.get("sha256") != digest:
         raise ValueError(
             f"{folder}: the images or labels of '{name}' are not those that this run began with; "
             "put them back, or choose another --workdir"
@@ -146,27 +164,65 @@ def same_data(folder: Path, digest: str, name: str) -> None:
 
 
 def save_arrays(path: Path, tree: Any) -> None:
-    """Save the array leaves of a pytree with orbax (a folder that appears when it is whole)."""
+    """Save the array leaves of a pytree with orbax (a folder that appears when it is whole).
+
+    Raises:
+      OSError: If it cannot be written.
+    """
     import orbax.checkpoint as ocp
 
     leaves = {f"{i:05d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(pathlib.Path(path).absolute(), leaves, force=True)
+    # What writes the folder raises whatever its layers below do: a full disk has many names.
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(pathlib.Path(path).absolute(), leaves, force=True)
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
+        told = " ".join(str(error).split())[:200]
+        raise OSError(number, f"cannot be saved ({told})", os.fspath(path)) from None
+    files.write_json(_seal(path), text_files.sealed({"arrays": _digest(leaves)}))
+
+
+def has_arrays(path: Path) -> bool:
+    """Return whether arrays were saved whole; what a kill cut off is saved again."""
+    return pathlib.Path(path).exists() and _seal(path).exists()
+
+
+def _seal(path: Path) -> pathlib.Path:
+    """Return the file that says what a folder of arrays holds; it appears after the folder."""
+    return pathlib.Path(f"{os.fspath(path)}.json")
+
+
+def _digest(leaves: dict[str, np.ndarray]) -> str:
+    """Return the SHA-256 of named arrays, their kinds and shapes included."""
+    found = hashlib.sha256()
+    for name, leaf in sorted(leaves.items()):
+        found.update(f"{name} {leaf.dtype} {leaf.shape}".encode())
+        found.update(np.ascontiguousarray(leaf).tobytes())
+    return found.hexdigest()
 
 
 def load_arrays(path: Path, tree: Any) -> Any:
     """Return a pytree of the same structure with the leaves that `save_arrays` saved.
 
     Raises:
-      ValueError: If the leaves' shapes do not fit.
+      ValueError: If the folder is damaged, or the leaves' shapes do not fit.
     """
     import orbax.checkpoint as ocp
 
     leaves, structure = jax.tree.flatten(tree)
     wanted = {f"{i:05d}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
-    with ocp.StandardCheckpointer() as checkpointer:
-        found = checkpointer.restore(pathlib.Path(path).absolute(), wanted)
+    stated = text_files.read_record(_seal(path))
+    damaged = f"{os.fspath(path)}: damaged; remove the folder, and what it holds is made again"
+    # What reads the folder raises whatever its layers below do.
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            found = checkpointer.restore(pathlib.Path(path).absolute(), wanted)
+    except Exception as error:
+        raise ValueError(f"{damaged} ({type(error).__name__})") from None
     shapes = [np.shape(found[name]) for name in wanted]
     if shapes != [np.shape(leaf) for leaf in leaves]:
         raise ValueError(f"{os.fspath(path)}: its arrays do not fit this configuration")
+    if _digest({name: np.asarray(found[name]) for name in wanted}) != stated.get("arrays"):
+        raise ValueError(damaged)
     return jax.tree.unflatten(structure, [jax.numpy.asarray(found[name]) for name in wanted])

@@ -10,7 +10,15 @@ import math
 import pathlib
 from typing import Any, NamedTuple
 
-from greennas_jax import checkpoints, configuration, limiting, pipeline, publishing, results
+from greennas_jax import (
+    checkpoints,
+    configuration,
+    limiting,
+    pipeline,
+    plugins,
+    publishing,
+    results,
+)
 from greennas_jax.accuracy import children, datasets, final_test, proxies
 from greennas_jax.accuracy.data import summary
 from greennas_jax.accuracy.datasets import DataSet
@@ -28,7 +36,7 @@ from greennas_jax.report.telling import Everyone, Listener
 from greennas_jax.search import claims
 from greennas_jax.search.archive import Archive
 from greennas_jax.search.problem import FRESH_SEEDS, Problem
-from greennas_jax.spec import paleo_json
+from greennas_jax.spec import paleo_json, text_files
 from greennas_jax.spec.network import Network
 
 NO_DATA = "none"
@@ -77,6 +85,7 @@ def identity(request: Request) -> dict[str, Any]:
         "dataset": request.dataset,
         "batch_size": request.batch_size,
         "config": configuration.plain(request.config),
+        **({"plugins": plugins.loaded()} if plugins.loaded() else {}),
     }
 
 
@@ -141,7 +150,7 @@ def _taught(
 ) -> Embedding:
     """Return the embedding, its weights from the checkpoint where there is one."""
     path = folder / "checkpoints" / "embedding"
-    if path.exists():
+    if checkpoints.has_arrays(path):
         return pipeline.embed(
             scene.prepared, config, restore=lambda model: checkpoints.load_arrays(path, model)
         )
@@ -226,13 +235,13 @@ def judge(
         )
     stored = folder / "checkpoints" / "final_test.json"
     if stored.exists():
-        return json.loads(stored.read_text(encoding="utf-8"))
+        return text_files.read_record(stored)
     tell("final test: given and found network are trained alike on fresh seeds")
     tell.phase("final test", config.final_seeds * 2)
     known = shared / "given_tested.json"
     before = None
     if known.exists():
-        stated = json.loads(known.read_text(encoding="utf-8"))
+        stated = text_files.read_record(known)
         before = final_test.Sample(accuracies=tuple(stated["accuracies"]))
     tested = final_test.compare(
         request.network,
@@ -252,11 +261,11 @@ def judge(
     for name, sample in (("given", tested.before), ("found", tested.after)):
         for number, accuracy in enumerate(sample.accuracies, 1):
             tell.reach(number, **{f"{name}_accuracy": accuracy})
-    files.write_json(known, {"accuracies": tested.before.accuracies})
+    files.write_json(known, text_files.sealed({"accuracies": list(tested.before.accuracies)}))
     weights.save(folder / delivery.TRAINED, tested.trained.module, tested.trained.statistics)
     claim = claims.claim(found.problem, found.solution.archive, found.solution.tokens)
     verdict = results.accuracy_measured(tested, config, scene.data, claim)
-    files.write_json(stored, verdict)
+    files.write_json(stored, text_files.sealed(verdict))
     return verdict
 
 
@@ -269,7 +278,7 @@ def measured(
         return {"before": None, "after": None, "change": None, "reason": reason}
     stored = folder / "checkpoints" / "measured.json"
     if stored.exists():
-        return json.loads(stored.read_text(encoding="utf-8"))
+        return text_files.read_record(stored)
     tell("given and found network are run here, where that tells something about the device")
     settings = request.config.settings
     part = networks.pair(
@@ -280,7 +289,7 @@ def measured(
         Wanted(settings.mode, settings.dtype),
         meters.find(machine.here().platform),
     )
-    files.write_json(stored, part)
+    files.write_json(stored, text_files.sealed(part))
     return part
 
 
@@ -303,7 +312,7 @@ class _Spending(Listener):
 def finished(folder: pathlib.Path) -> dict[str, Any] | None:
     """Return the report of a finished run, None where it is not finished."""
     stored = folder / "report.json"
-    return json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else None
+    return evidence.read(stored) if stored.exists() else None
 
 
 def travel(

@@ -42,7 +42,7 @@ class PipelineConfig:
     """Everything that decides a run's result, besides the network, the device and the data.
 
     Attributes:
-      objective: The cost term to lower, one of TERMS.
+      objective: The cost term to lower, one of TERMS or another registered one.
       seed: Of every random choice of the search.
       max_accuracy_drop: Accuracy that may be lost, a fraction of 1 (0.01 is one point).
       proxy_tolerance: Relative drop of a training-free score that may be lost.
@@ -91,8 +91,9 @@ class PipelineConfig:
     max_parameters: int | None = None
 
     def __post_init__(self):
-        if self.objective not in TERMS:
-            raise ValueError(f"objective is {self.objective!r}; allowed: {', '.join(TERMS)}")
+        if self.objective not in terms.names():
+            known = ", ".join(terms.names())
+            raise ValueError(f"objective is {self.objective!r}; allowed: {known}")
         if self.settings.caches:
             raise ValueError(
                 f"settings.mode is '{self.settings.mode}', which is for profiles; allowed: "
@@ -114,12 +115,17 @@ def settled(config: PipelineConfig, network: Network) -> PipelineConfig:
     return dataclasses.replace(config, recipe=recipe, final_epochs=final)
 
 
+def terms_of(config: PipelineConfig) -> tuple[str, ...]:
+    """Return the cost terms of a run: TERMS, and the objective where it is another one."""
+    return TERMS if config.objective in TERMS else (*TERMS, config.objective)
+
+
 class Prepared(NamedTuple):
     """A network's space with its costs.
 
     Attributes:
       space: The edits around the given network.
-      costs: Factors of all TERMS, in order.
+      costs: Factors of `terms_of` the configuration, in order.
       objective: Factors of the searched term alone.
       limits: Hard limits on what is found, or None.
     """
@@ -147,7 +153,7 @@ def prepare(
     space = edits.build(network, config=config.space, batch_size=batch_size)
     if not space.positions:
         raise ValueError(f"network '{network.name}': nothing in it may be edited")
-    costs = space.factors(device, [terms.get(name) for name in TERMS], config.settings)
+    costs = space.factors(device, [terms.get(name) for name in terms_of(config)], config.settings)
     targets = limiting.targets(config)
     limits = limiting.limits(targets, space, costs, device, config.settings, batch_size)
     objective = cost_factors.select_terms(costs, (config.objective,))
@@ -164,7 +170,7 @@ def embed(
     return embeddings.teach(
         prepared.space,
         prepared.costs,
-        TERMS,
+        terms_of(config),
         config.seed,
         config.model,
         config.training,

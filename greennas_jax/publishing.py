@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from greennas_jax import results
+from greennas_jax.costs import terms
 from greennas_jax.export import delivery
 from greennas_jax.pipeline import Solution
 from greennas_jax.report import comparison, evidence, files, tables
@@ -27,12 +28,15 @@ class Unit(NamedTuple):
 
 def unit_of(objective: str) -> Unit:
     """Return how a cost term is shown in pictures."""
-    return {
+    known = {
         "energy": Unit(1e3, "predicted energy per batch [mJ]", "energy_j"),
         "time": Unit(1.0, "predicted time per batch [ms]", "time_ms"),
         "memory": Unit(1e-6, "weights and activations [MB]", "memory_bytes"),
         "parameters": Unit(1.0, "parameters", "parameters"),
-    }[objective]
+    }
+    if objective in known:
+        return known[objective]
+    return Unit(1.0, f"predicted {objective} per batch [{terms.get(objective).unit}]", objective)
 
 
 def publish(

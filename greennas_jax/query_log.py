@@ -1,13 +1,13 @@
 """The log of a search's queries: a CSV file that grows by whole steps and can be continued."""
 
 import csv
-import os
 import pathlib
 
 import numpy as np
 
 from greennas_jax.report import files
 from greennas_jax.search.table_problem import Observed, TableProblem
+from greennas_jax.spec import text_files
 
 HEADER = "seed,step,arch_str,accuracy,energy_mj\n"
 _FIELDS = 5
@@ -23,14 +23,6 @@ def lines(problem: TableProblem, seed: int, observed: Observed, first: int) -> s
     )
 
 
-def append(path: pathlib.Path, text: str) -> None:
-    """Append whole lines and see them on the disk."""
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def read(path: pathlib.Path, problem: TableProblem) -> dict[int, Observed]:
     """Return the logged queries by seed, in order; a line that was cut off is dropped.
 
@@ -39,7 +31,7 @@ def read(path: pathlib.Path, problem: TableProblem) -> dict[int, Observed]:
     """
     if not path.exists():
         return {}
-    text = path.read_text(encoding="utf-8")
+    text = text_files.read(path)
     rows = text[: text.rfind("\n") + 1].splitlines()
     if rows and rows[0] + "\n" != HEADER:
         raise ValueError(f"{path}: its first line is not {HEADER.strip()}")

@@ -12,7 +12,7 @@ from greennas_jax.accuracy.data.record import DataSet
 from greennas_jax.measure.spending import Spent
 from greennas_jax.nao import training
 from greennas_jax.nao.embedding import Embedding
-from greennas_jax.pipeline import TERMS, PipelineConfig, Prepared, Solution
+from greennas_jax.pipeline import PipelineConfig, Prepared, Solution
 from greennas_jax.report import evidence
 from greennas_jax.search import archive as archives
 from greennas_jax.search import claims, loop
@@ -47,6 +47,8 @@ def history(archive: Archive) -> list[dict[str, Any]]:
             "expected_accuracy": query.expected,
             "expected_spread": query.spread,
             "predicted_cost": query.predicted_cost,
+            "restarts": query.restarts,
+            "diverged": int(query.diverged),
         }
         for step, query in enumerate(archive.queries)
     ]
@@ -123,7 +125,7 @@ def bounds(prepared: Prepared) -> dict[str, Any]:
     """Return the least cost of every term over the whole space, accuracy left aside."""
     found: dict[str, Any] = {"provenance": "exact minimum over the space, accuracy left aside"}
     keys = {"energy": "energy_j", "time": "time_ms", "memory": "memory_bytes"}
-    for term in TERMS:
+    for term in prepared.costs.terms:
         _, cost = exact.cheapest(prepared.costs, {term: 1.0})
         found[keys.get(term, term)] = float(cost)
     return found

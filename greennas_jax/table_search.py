@@ -14,14 +14,14 @@ from greennas_jax.nao import embedding
 from greennas_jax.nao.embedding import Embedding
 from greennas_jax.nao.model import ModelConfig
 from greennas_jax.nao.training import TrainingConfig
+from greennas_jax.report import files
 from greennas_jax.search import front_baselines, front_models, front_search, table_problem, tabular
 from greennas_jax.search.front_search import FrontConfig
 from greennas_jax.search.table_problem import TableProblem
 from greennas_jax.search.tabular import FrontAlgorithm, TabularConfig
-from greennas_jax.spaces import nasbench201
+from greennas_jax.spaces import catalogue
 
 ALGORITHMS = ("nao", *front_baselines.BASELINES)
-SPACES = {"nasbench201": nasbench201.CellSpace}
 TERM = "cost"
 Progress = Callable[[int, int, Any], None]
 
@@ -31,7 +31,7 @@ class Request:
     """What decides a search's result.
 
     Attributes:
-      space: One of SPACES.
+      space: A name of `spaces.catalogue`.
       table: Path of the table.
       columns: Its columns.
       algorithm: One of ALGORITHMS.
@@ -62,8 +62,7 @@ class Request:
     structure: bool = True
 
     def __post_init__(self):
-        if self.space not in SPACES:
-            raise ValueError(f"space is {self.space!r}; allowed: {', '.join(SPACES)}")
+        catalogue.get(self.space)
         if self.algorithm not in ALGORITHMS:
             raise ValueError(f"algorithm is {self.algorithm!r}; allowed: {', '.join(ALGORITHMS)}")
 
@@ -76,7 +75,7 @@ def problem(request: Request) -> TableProblem:
       OSError: If the table cannot be read.
     """
     found = table_problem.build(
-        SPACES[request.space](),
+        catalogue.get(request.space).make(),
         tables.load(request.table, request.columns),
         floor=request.floor,
         objective=request.objective,
@@ -92,9 +91,10 @@ def known_costs(found: TableProblem):
 
     Where queries alone reveal it, multiply-adds stand for it, which the graph tells.
     """
+    entry = catalogue.get(found.space.name)
     if found.cost_is_free:
-        return nasbench201.tabulated(TERM, "", found.tokens, found.costs)
-    return nasbench201.operation_counts(found.space, TERM)
+        return entry.tabulated(TERM, "", found.tokens, found.costs)
+    return entry.counted(found.space, TERM)
 
 
 def teach(
@@ -103,7 +103,7 @@ def teach(
     """Return the embedding of the problem's space, kept in a folder where one is given."""
     kept = None if folder is None else folder / "embedding"
     restore = None
-    if kept is not None and kept.exists():
+    if kept is not None and checkpoints.has_arrays(kept):
         restore = lambda model: checkpoints.load_arrays(kept, model)  # noqa: E731
     space = found.space if request.structure else front_models.Unlabelled(found.space)
     taught = embedding.teach(
@@ -210,7 +210,7 @@ def search_all(
             continue
         chosen = chosen or choose()
         for told in tabular.search(found, chosen, seed, config, observed):
-            query_log.append(path, query_log.lines(found, seed, told, len(observed.accuracy)))
+            files.append_text(path, query_log.lines(found, seed, told, len(observed.accuracy)))
             observed = told
             if progress is not None:
                 progress(seed, len(told.accuracy), told)

@@ -30,8 +30,8 @@ def test_logged_trials_are_not_evaluated_again(tmp_path):
     first = checkpoints.TrialLog(tmp_path / "log").evaluate(counter, TOKENS, [1, 2])
     again = checkpoints.TrialLog(tmp_path / "log").evaluate(counter, TOKENS, [1, 3])
     assert counter.asked == [1, 2, 3]
-    assert again[0] == first[0] == (1 / 7 + 1, False, 8.0, (0.1, 1 / 3))
-    assert again[1] == (5 / 7 + 3, True, 8.0, (0.1, 1.0))
+    assert again[0] == first[0] == Trial(1 / 7 + 1, False, 8.0, (0.1, 1 / 3))
+    assert again[1] == Trial(5 / 7 + 3, True, 8.0, (0.1, 1.0))
 
 
 def test_line_cut_off_by_a_kill_is_evaluated_again(tmp_path):

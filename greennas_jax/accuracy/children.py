@@ -74,8 +74,19 @@ class Children:
         return seed % training.folds(self.images)
 
     def baseline(self, seeds: Sequence[int]) -> list[oracle.Trial]:
-        """Train the given network from each seed, to the end."""
-        return self._train([self.given] * len(seeds), seeds, ())
+        """Train the given network from each seed, to the end.
+
+        Raises:
+          ValueError: If none of its trainings keeps to finite numbers, whatever the key.
+        """
+        trials = self._train([self.given] * len(seeds), seeds, ())
+        if trials and all(trial.diverged for trial in trials):
+            raise ValueError(
+                f"network '{self.given.name}': its training comes to numbers that are not finite "
+                f"under {len(trials) * (1 + training.MOST_RESTARTS)} keys; a lower learning_rate "
+                "may help"
+            )
+        return trials
 
     def after_baseline(self, trials: Sequence[oracle.Trial]) -> "Children":
         """Return the oracle that stops children far below the given network's learning curve."""
@@ -91,6 +102,22 @@ class Children:
         found = [masks.describe(self.given, self.template, network) for network in networks]
         bars = np.full(len(self.recipe.checks), -np.inf, np.float32)
         bars[: len(thresholds)] = thresholds
+        trials = self._trained(found, seeds, bars)
+        for restart in range(1, training.MOST_RESTARTS + 1):
+            again = [index for index, trial in enumerate(trials) if trial.diverged]
+            if not again:
+                break
+            folds = training.folds(self.images)
+            others = [training.restarted(int(seeds[i]), restart, folds) for i in again]
+            renewed = self._trained([found[i] for i in again], others, bars)
+            for index, trial in zip(again, renewed, strict=True):
+                trials[index] = trial._replace(restarts=restart)
+        return trials
+
+    def _trained(
+        self, found: list[masks.Child], seeds: Sequence[int], bars: np.ndarray
+    ) -> list[oracle.Trial]:
+        """Train children as many at a time as one call of the program holds."""
         size = self.devices * self.run.per_device
         trials: list[oracle.Trial] = []
         for start in range(0, len(found), size):
@@ -123,11 +150,13 @@ class Children:
 def trial(outcome: training.Outcome, index: int, steps_per_epoch: int) -> oracle.Trial:
     """Return one of many outcomes as a trial."""
     curve = outcome.curve[index]
+    diverged = not bool(outcome.finite[index])
     return oracle.Trial(
         accuracy=float(outcome.accuracy[index]),
-        stopped=bool(outcome.stopped[index]),
+        stopped=bool(outcome.stopped[index]) or diverged,
         epochs=int(outcome.steps[index]) / steps_per_epoch,
         curve=tuple(float(value) for value in curve[np.isfinite(curve)]),
+        diverged=diverged,
     )
 
 
@@ -138,10 +167,11 @@ def stopping_thresholds(
 
     Args:
       recipe: Its margins are subtracted.
-      trials: Of the given network, none stopped.
+      trials: Of the given network, none stopped; those that diverged tell nothing.
       spreads: Standard deviations of the given network's own accuracy at a check that the margin is
         at least.
     """
+    trials = [trial for trial in trials if not trial.diverged]
     if not trials:
         return ()
     curves = np.asarray([trial.curve[: len(recipe.margins)] for trial in trials], np.float64)

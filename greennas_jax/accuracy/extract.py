@@ -7,7 +7,7 @@ import numpy as np
 
 from greennas_jax.accuracy import initial, masks, sequence_slots
 from greennas_jax.accuracy import template as templates
-from greennas_jax.build import flax_network, graph, sequence
+from greennas_jax.build import flax_network, graph, registered, sequence
 from greennas_jax.spec import variants
 from greennas_jax.spec.network import Network
 
@@ -45,6 +45,10 @@ def weights(
         if slot.node.type in sequence.WEIGHTED:
             reads = [child[parent]["channels"] > 0 for parent in slot.node.parents]
             found[name] = sequence_slots.cut(nodes[name], roles, reads[0], reads[-1], live)
+            continue
+        if slot.kind == "registered":
+            own = registered.is_pointwise(slot.node)
+            found[name] = {role: values[live] if own else values for role, values in roles.items()}
             continue
         for layer, kernel in _kernels(slot, child[name], above, roles, layers).items():
             found[layer] = {"kernel": kernel}

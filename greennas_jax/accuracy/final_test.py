@@ -6,10 +6,12 @@ overestimates it; seeds that the search never saw, and images that it never saw,
 
 import concurrent.futures
 import dataclasses
+import functools
 import math
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy import special
 
@@ -199,12 +201,12 @@ def compare(
     wanted = (found,) if before is not None else (found, given)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         programs = list(pool.map(prepared, wanted))
-    outcome, *trained = programs[0](images, many)
+    outcome, *trained = _run(programs[0], images, many)
     told = progress or (lambda _: None)
     after = _sample(outcome, order, len(config.seeds))
     told(len(config.seeds))
     if before is None:
-        before = _sample(programs[1](images, many)[0], order, len(config.seeds))
+        before = _sample(_run(programs[1], images, many)[0], order, len(config.seeds))
     told(len(config.seeds))
     difference = after.mean - before.mean
     error = math.hypot(before.standard_error, after.standard_error)
@@ -217,6 +219,25 @@ def compare(
         images=len(data.test_labels),
         trained=Trained(*jax.tree.map(lambda leaf: leaf[int(np.argsort(order)[0])], trained)),
     )
+
+
+def _run(program: Any, images: training.Images, many: tuple[np.ndarray, np.ndarray]) -> Any:
+    """Return what the trainings give; those that diverge begin anew under another key."""
+    seeds, active = many
+    found = program(images, many)
+    for restart in range(1, training.MOST_RESTARTS + 1):
+        again = active & ~np.asarray(found[0].finite)
+        if not again.any():
+            break
+        others = [training.restarted(int(seed), restart, 1) for seed in seeds]
+        renewed = program(images, (np.asarray(others, np.uint32), again))
+        found = jax.tree.map(functools.partial(_exchanged, again), found, renewed)
+    return found
+
+
+def _exchanged(rows: np.ndarray, old: jax.Array, new: jax.Array) -> jax.Array:
+    """Return the leaves [n, ...] of some trainings with those of other rows exchanged."""
+    return jnp.where(rows.reshape(-1, *[1] * (old.ndim - 1)), new, old)
 
 
 def _sample(outcome: training.Outcome, order: np.ndarray, count: int) -> Sample:

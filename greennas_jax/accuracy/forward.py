@@ -23,7 +23,7 @@ from greennas_jax.accuracy.live import (
     position_mask,
     positions_mean,
 )
-from greennas_jax.build import flax_network, layout, operations, sequence
+from greennas_jax.build import flax_network, layout, operations, registered, sequence
 
 
 def _normalize(
@@ -115,6 +115,26 @@ def plain(slot: templates.Slot, inputs: list[jax.Array], above: Arrays, mode: Mo
             return first
 
 
+def of_registered(
+    slot: templates.Slot, roles: Arrays, inputs: list[jax.Array], order: layout.Layout
+) -> jax.Array:
+    """Apply a layer of a registered type; its function sees the tensors' own ranks."""
+    pairs = zip(inputs, slot.node.inputs, strict=True)
+    read = [_of_rank(value, len(shape), order) for value, shape in pairs]
+    out = registered.apply(slot.node, roles, read, "NHWC")
+    if out.ndim == 3:
+        return out[:, :, None]
+    return layout.from_nhwc(out[:, None, None] if out.ndim == 2 else out, order)
+
+
+def _of_rank(values: jax.Array, rank: int, order: layout.Layout) -> jax.Array:
+    """Return a tensor of the template as [N, C], [N, S, D] or [N, H, W, C]."""
+    if rank == 3:
+        return values[:, :, 0]
+    images = layout.to_nhwc(values, order)
+    return images[:, 0, 0] if rank == 2 else images
+
+
 def settled(
     slots: Mapping[str, templates.Slot],
     slot: templates.Slot,
@@ -175,6 +195,8 @@ def run(
         if slot.node.type in sequence.WEIGHTED:
             live = above["channels"]
             out, inner = sequence_slots.run(slot.node, arrays, roles, inputs, live)
+        elif slot.kind == "registered":
+            out = of_registered(slot, roles, inputs, mode.order)
         elif roles:
             out = kernels.weighted(slot, arrays, roles, inputs[0], above, mode)
             if templates.normalizes(slot):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from greennas_jax.accuracy import template as templates
-from greennas_jax.build import flax_network, sequence
+from greennas_jax.build import flax_network, registered, sequence
 
 Arrays = dict[str, jax.Array]
 Parameters = dict[str, Arrays]
@@ -39,6 +39,8 @@ def _roles(slot: templates.Slot, above: templates.Slot) -> dict[str, tuple[int, 
     view = slot.node.view
     if slot.node.type in sequence.WEIGHTED:
         return sequence.shapes(slot.node)
+    if slot.kind == "registered":
+        return {role: each.shape for role, each in registered.parameters(slot.node).items()}
     if shares(slot):
         return {"bias": (slot.channels,)} if view.use_bias else {}
     if slot.kind in ("convolution", "depthwise") and slot.windows is not None:
@@ -81,12 +83,15 @@ def roles_of(slot: templates.Slot, parameters: Parameters) -> Arrays:
 
 def total(template: templates.Template) -> int:
     """Return how many random numbers one child's parameters hold."""
-    return sum(
-        math.prod(shape)
-        for roles in shapes(template).values()
-        for role, shape in roles.items()
-        if role in templates.PLACES
-    )
+    slots = template.by_name()
+    return sum(_random(slots[name], roles) for name, roles in shapes(template).items())
+
+
+def _random(slot: templates.Slot, roles: dict[str, tuple[int, ...]]) -> int:
+    """Return how many random numbers a slot's parameters hold."""
+    if slot.kind == "registered":
+        return registered.size(slot.node)
+    return sum(math.prod(shape) for role, shape in roles.items() if role in templates.PLACES)
 
 
 def draw(template: templates.Template, key: jax.Array) -> Parameters:
@@ -103,8 +108,15 @@ def draw(template: templates.Template, key: jax.Array) -> Parameters:
     numbers = jax.random.normal(key, (total(template),))
     start = 0
     found: Parameters = {}
+    slots = template.by_name()
     for name, roles in shapes(template).items():
         found[name] = {}
+        if slots[name].kind == "registered":
+            own = registered.parameters(slots[name].node)
+            size = registered.size(slots[name].node)
+            found[name] = registered.drawn(own, numbers[start : start + size])
+            start += size
+            continue
         for role, shape in roles.items():
             if role in templates.PLACES:
                 size = math.prod(shape)
@@ -120,6 +132,7 @@ def scaled(draws: Parameters, child: dict[str, Arrays]) -> Parameters:
     return {
         name: {
             role: values * child[name]["scales"][templates.PLACES[role]]
+            # A registered type's own deviations hold, whatever the child.
             if role in templates.PLACES and "scales" in child[name]
             else values
             for role, values in roles.items()

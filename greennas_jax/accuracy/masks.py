@@ -11,7 +11,7 @@ import numpy as np
 
 from greennas_jax.accuracy import kernel_windows, sequence_slots
 from greennas_jax.accuracy import template as templates
-from greennas_jax.build import graph, operations, sequence
+from greennas_jax.build import graph, operations, registered, sequence
 from greennas_jax.spec import variants
 from greennas_jax.spec.network import Layer, Network, SpecError
 
@@ -161,6 +161,9 @@ def _check_fixed(slot: templates.Slot, node: graph.Node) -> None:
     elif slot.kind == "global_pool":
         if not (templates.covers_input(new) or new.output[1:3] == new.inputs[0][1:3] == (1, 1)):
             raise _no_variant(node, "it does not pool its whole input")
+    elif slot.kind == "registered":
+        if old.view.of_type != new.view.of_type:
+            raise _no_variant(node, f"{new.view.of_type} instead of {old.view.of_type}")
     elif slot.kind not in ("reshape", "deconvolution") and old.view != new.view:
         raise _no_variant(node, f"{new.view} instead of {old.view}")
 
@@ -187,7 +190,9 @@ def _live_output(slot: templates.Slot, node: graph.Node, walk: _Walk) -> Live:
         channels = np.concatenate([live.channels for live in above])
     elif slot.kind == "reshape":
         channels = _reshaped(slot, above[0], walk.slots[slot.node.parents[0]])
-    elif slot.kind == "embedding":
+    elif slot.kind == "embedding" or (
+        slot.kind == "registered" and not registered.is_pointwise(slot.node)
+    ):
         channels = np.ones(slot.channels, bool)
     elif slot.kind == "head" and slot.channels != above[0].channels.size:
         channels = np.ones(slot.channels, bool)

@@ -18,12 +18,17 @@ class Trial(NamedTuple):
       stopped: Whether training was stopped early, `accuracy` then being that of the stop.
       epochs: Epochs trained; 0 where nothing was.
       curve: Accuracy at each of the recipe's checks that was reached, and at the end.
+      restarts: How often the training began anew under another key, because its numbers were no
+        longer finite.
+      diverged: Whether they were not finite in the last one either, which counts as stopped.
     """
 
     accuracy: float
     stopped: bool
     epochs: float
     curve: tuple[float, ...] = ()
+    restarts: int = 0
+    diverged: bool = False
 
 
 class Oracle(Protocol):

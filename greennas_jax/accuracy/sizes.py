@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from greennas_jax.accuracy import initial, sequence_slots
 from greennas_jax.accuracy import template as templates
-from greennas_jax.build import sequence
+from greennas_jax.build import registered, sequence
 
 Children = dict[str, initial.Arrays]
 
@@ -88,6 +88,11 @@ def _parameters(
     if slot.node.type in sequence.WEIGHTED:
         shapes = sequence.shapes(slot.node)
         return sum((_of_role(role, shapes, arrays, above) for role in shapes), start=0.0 * outputs)
+    if slot.kind == "registered":
+        held = registered.parameters(slot.node).values()
+        if registered.is_pointwise(slot.node):
+            return len(held) * outputs
+        return 0 * outputs + sum(math.prod(parameter.shape) for parameter in held)
     total = 2 * outputs if templates.normalizes(slot) else 0 * outputs
     if not has_kernel(slot):
         return total

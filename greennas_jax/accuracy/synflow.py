@@ -79,6 +79,10 @@ def _flow_through(
         return inputs[0]
     if slot.kind in sequence_slots.KINDS.values() and slot.kind != "sequence_pool":
         return _flow_of_sequence(slot, arrays, roles, inputs, strength)
+    if slot.kind == "registered":
+        # What a registered type computes is not known to be positive where its input is.
+        out = jnp.abs(forward.of_registered(slot, roles, inputs, mode.order))
+        return out * strength if roles else out
     if slot.kind == "head":
         return forward.plain(slot, inputs, above, mode)
     if not roles:

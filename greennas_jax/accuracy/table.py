@@ -10,14 +10,21 @@ import csv
 import dataclasses
 import gzip
 import importlib
+import io
 import math
 import os
 import pathlib
+import zlib
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from greennas_jax.spec import limits
 from greennas_jax.spec.network import shown
+
+# Columns that a message names.
+_MOST_NAMED = 12
+_LONGEST = 60
 
 
 class TableError(ValueError):
@@ -144,27 +151,40 @@ def _flag(path: str, line: int, name: str, value: object) -> bool:
     return str(value) in ("1", "True")
 
 
+def _brief(column: str) -> str:
+    """Return a column's name as it stands, or as a short text of one line where it is strange."""
+    return column if column.isprintable() and len(column) <= _LONGEST else shown(column)
+
+
 def _check_columns(path: str, present: list[str], columns: Columns) -> None:
     for name in columns.names():
         if name not in present:
-            raise TableError(f"{path}: no column '{name}'; it has {', '.join(present)}")
+            told = ", ".join(map(_brief, present[:_MOST_NAMED]))
+            more = len(present) - _MOST_NAMED
+            told += f" and {more} more" if more > 0 else ""
+            raise TableError(f"{path}: no column '{name}'; it has {told}")
 
 
 def _csv(path: str, columns: Columns) -> Iterator[tuple[int, Mapping[str, object]]]:
     """Yield the line number and the values of each row of a CSV file."""
     opener = gzip.open if path.endswith(".gz") else open
     try:
-        with opener(path, "rt", newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file, strict=True)
-            _check_columns(path, list(reader.fieldnames or ()), columns)
-            for row in reader:
-                width = len(reader.fieldnames or ())
-                if None in row or None in row.values():
-                    raise TableError(
-                        f"{path}, line {reader.line_num}: not {width} values, as many as columns"
-                    )
-                yield reader.line_num, row
-    except (UnicodeDecodeError, csv.Error, gzip.BadGzipFile, EOFError) as error:
+        with opener(path, "rb") as file:
+            data = file.read(limits.LARGEST_TABLE + 1)
+        if len(data) > limits.LARGEST_TABLE:
+            raise TableError(
+                f"{path}: larger than {limits.LARGEST_TABLE} bytes, the most that is read"
+            )
+        reader = csv.DictReader(io.StringIO(data.decode("utf-8"), newline=""), strict=True)
+        _check_columns(path, list(reader.fieldnames or ()), columns)
+        for row in reader:
+            width = len(reader.fieldnames or ())
+            if None in row or None in row.values():
+                raise TableError(
+                    f"{path}, line {reader.line_num}: not {width} values, as many as columns"
+                )
+            yield reader.line_num, row
+    except (UnicodeDecodeError, csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise TableError(f"{path}: not a CSV file ({error})") from None
 
 

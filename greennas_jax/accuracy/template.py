@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from greennas_jax.accuracy import kernel_windows, sequence_slots
 from greennas_jax.accuracy.kernel_windows import Sizes, Window
-from greennas_jax.build import graph, sequence
+from greennas_jax.build import graph, registered, sequence
 from greennas_jax.spec import variants
 from greennas_jax.spec.network import Layer, Network, SpecError
 
@@ -69,8 +69,8 @@ class Slot(NamedTuple):
 
     Attributes:
       node: The given layer.
-      kind: One of KINDS' values, "depthwise", "global_pool", "positionwise" (an inner product at
-        every place of a sequence) or "tokens" (an input of token numbers).
+      kind: One of KINDS' values, "registered", "depthwise", "global_pool", "positionwise" (an inner
+        product at every place of a sequence) or "tokens" (an input of token numbers).
       rows: All heights that its output may have, ascending; the last is the template's.
       columns: All widths, likewise.
       channels: Channels of its output.
@@ -246,6 +246,22 @@ def _whole(node: graph.Node, kind: str, gain: float = 1.0) -> Slot:
     return Slot(node, kind, (length,), (1,), shape[-1], gain=gain)
 
 
+def _fixed(node: graph.Node, above: list[Slot]) -> Slot:
+    """Return the slot of a layer of a registered type, whose tensors are as given."""
+    if any(slot.ragged for slot in above):
+        raise FixedSizeError(
+            f"layer '{node.name}': what a layer of the type '{node.type}' reads has one size"
+        )
+    shape = node.output
+    if len(shape) == 4:
+        return Slot(node, "registered", (shape[1],), (shape[2],), shape[3])
+    if len(shape) in (2, 3):
+        return _whole(node, "registered")
+    raise SpecError(
+        f"layer '{node.name}': output {list(shape)} cannot be part of a masked template"
+    )
+
+
 def _input(node: graph.Node, tokens: bool) -> Slot:
     if tokens:
         return _whole(node, "tokens")
@@ -265,7 +281,7 @@ def _slot(
     freedom: Freedom,
 ) -> Slot:
     first = above[0]
-    kind = KINDS[node.type]
+    kind = KINDS.get(node.type, "registered")
     match kind:
         case "convolution":
             return _convolution(node, layer, first, gain, freedom)
@@ -293,6 +309,8 @@ def _slot(
             return Slot(node, kind, rows, columns, first.channels)
         case "deconvolution":
             return _deconvolution(node, first)._replace(gain=gain)
+        case "registered" if not registered.is_pointwise(node):
+            return _fixed(node, above)
         case _:
             return Slot(node, kind, first.rows, first.columns, first.channels)
 

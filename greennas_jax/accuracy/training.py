@@ -69,12 +69,14 @@ class Outcome(NamedTuple):
       accuracy: float32, at the end or where it was stopped.
       stopped: Whether it was stopped early.
       steps: Steps taken.
+      finite: Whether all its numbers were finite at each check; it ends where they are not.
     """
 
     curve: jax.Array
     accuracy: jax.Array
     stopped: jax.Array
     steps: jax.Array
+    finite: jax.Array
 
 
 def steps_per_epoch(recipe: Recipe, images: int) -> int:
@@ -219,6 +221,30 @@ def accuracy(predict: Any, images: Images, batch_size: int) -> jax.Array:
     return jax.lax.map(hits, (chosen, counted)).sum() / total
 
 
+# How often a training that came to infinities or NaN begins anew under another key.
+MOST_RESTARTS = 2
+# Far from any seed that is asked for, and a whole number of any folds.
+_RESTART = 2**31
+
+
+def restarted(seed: int, restart: int, folds: int) -> int:
+    """Return the seed under which a training begins anew; it holds out the same fold.
+
+    Args:
+      seed: What was asked for.
+      restart: From 1.
+      folds: Folds of the images.
+    """
+    step = _RESTART // (MOST_RESTARTS + 1) // folds * folds
+    return seed + restart * step if seed < _RESTART else seed - restart * step
+
+
+def all_finite(tree: Any) -> jax.Array:
+    """Return whether every number of a pytree is finite, bool."""
+    leaves = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]
+    return jnp.stack(leaves).all() if leaves else jnp.bool_(True)
+
+
 class _State(NamedTuple):
     trainable: Any
     statistics: Any
@@ -283,7 +309,7 @@ def train(
         return _State(optax.apply_updates(state.trainable, changes), statistics, momenta)
 
     def segment(carry: tuple) -> tuple:
-        check, _, curve, steps, state = carry
+        check, _, _, curve, steps, state = carry
         state = jax.lax.fori_loop(steps, ends[check], step, state)
 
         def predict(part: jax.Array) -> jax.Array:
@@ -291,16 +317,18 @@ def train(
 
         found = accuracy(predict, images, evaluation_batch)
         bar = jnp.append(thresholds, -jnp.inf)[check]
-        return check + 1, found < bar, curve.at[check].set(found), ends[check], state
+        finite = all_finite((state.trainable, state.statistics))
+        return check + 1, found < bar, finite, curve.at[check].set(found), ends[check], state
 
     def going(carry: tuple) -> jax.Array:
-        return active & (carry[0] < ends.shape[0]) & ~carry[1]
+        check, stopped, finite, *_ = carry
+        return active & (check < ends.shape[0]) & ~stopped & finite
 
     curve = jnp.full(ends.shape, jnp.nan)
     state = _State(trainable, statistics, update.init(trainable))
-    start = (jnp.int32(0), jnp.bool_(False), curve, jnp.int32(0), state)
-    check, stopped, curve, steps, state = jax.lax.while_loop(going, segment, start)
-    outcome = Outcome(curve, curve[jnp.maximum(check - 1, 0)], stopped, steps)
+    start = (jnp.int32(0), jnp.bool_(False), jnp.bool_(True), curve, jnp.int32(0), state)
+    check, stopped, finite, curve, steps, state = jax.lax.while_loop(going, segment, start)
+    outcome = Outcome(curve, curve[jnp.maximum(check - 1, 0)], stopped, steps, finite)
     return outcome, state.trainable, state.statistics
 
 

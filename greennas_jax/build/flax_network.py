@@ -15,7 +15,15 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from greennas_jax.build import convolution, graph, layout, operations, pooling, sequence
+from greennas_jax.build import (
+    convolution,
+    graph,
+    layout,
+    operations,
+    pooling,
+    registered,
+    sequence,
+)
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Network
 
@@ -89,8 +97,13 @@ class Linear(nnx.Module):
 
 
 Module = Linear | Normalization | sequence.Parameters
-# Types of nodes that have a module.
+# Types of nodes that have a module; of registered ones, those with parameters do.
 OWNERS = (*graph.WEIGHTED, *sequence.WEIGHTED, "BatchNorm")
+
+
+def owns(node: graph.Node) -> bool:
+    """Return whether a node has a module."""
+    return node.type in OWNERS or bool(registered.parameters(node))
 
 
 def _kernel_shape(node: graph.Node) -> tuple[tuple[int, ...], int]:
@@ -115,6 +128,8 @@ def _random_numbers(node: graph.Node) -> int:
     """Return how many random numbers a node's parameters need."""
     if node.type in sequence.WEIGHTED:
         return sequence.size(node)
+    if registered.is_registered(node):
+        return registered.size(node)
     if node.type not in graph.WEIGHTED or _shares(node):
         return 0
     return math.prod(_kernel_shape(node)[0])
@@ -126,6 +141,8 @@ def _module(node: graph.Node, numbers: jax.Array, gain: float) -> Module:
         return Normalization(node.output[-1])
     if node.type in sequence.WEIGHTED:
         return sequence.Parameters(sequence.drawn(node, numbers))
+    if registered.is_registered(node):
+        return sequence.Parameters(registered.drawn(registered.parameters(node), numbers))
     kernel = None
     if not _shares(node):
         shape, fan_in = _kernel_shape(node)
@@ -147,7 +164,7 @@ def _modules(nodes: tuple[graph.Node, ...], key: jax.Array) -> list[Module]:
     start = 0
     modules = []
     for node, size in zip(nodes, sizes, strict=True):
-        if node.type in OWNERS:
+        if owns(node):
             modules.append(_module(node, numbers[start : start + size], gains[node.name]))
         start += size
     return modules
@@ -172,7 +189,7 @@ class FlaxNetwork(nnx.Module):
 
     def named_modules(self) -> dict[str, Module]:
         """Return the modules by the names of their layers."""
-        owners = [node.name for node in self.nodes if node.type in OWNERS]
+        owners = [node.name for node in self.nodes if owns(node)]
         return dict(zip(owners, self.modules, strict=True))
 
     def __call__(
@@ -189,6 +206,10 @@ class FlaxNetwork(nnx.Module):
                 out = layout.from_nhwc(images, order) if images.ndim == 4 else images
             elif node.type in sequence.WEIGHTED:
                 out = sequence.apply(node, _roles(node, modules), inputs)
+            elif registered.is_registered(node):
+                own: Any = modules.get(node.name)
+                roles = {} if own is None else own.roles()
+                out = registered.apply(node, roles, inputs, order)
             elif _shares(node):
                 out = _shared_product(node, modules, inputs[0], order)
             elif node.name in modules:
@@ -206,7 +227,7 @@ class FlaxNetwork(nnx.Module):
             values[node.name] = operations.activate(node.activation, out)
             if node.name == self.logits:
                 break
-        return _average_positions(values[self.logits], order), statistics
+        return layout.average_positions(values[self.logits], order), statistics
 
 
 def _roles(node: graph.Node, modules: dict[str, Module]) -> dict[str, jax.Array]:
@@ -256,7 +277,7 @@ def _product(
     if node.type == "InnerProduct" and view.per_position:
         return values @ kernel
     if node.type == "InnerProduct":
-        return _features(values, convolution.layout_of(method)) @ kernel
+        return layout.features(values, convolution.layout_of(method)) @ kernel
     if node.type == "Convolution":
         size = (node.inputs[0][1], node.inputs[0][2])
         pads = shape_rules.pad_amounts(view.padding, size, view.kernel, view.strides)
@@ -274,20 +295,6 @@ def _product(
     )
 
 
-def _features(values: jax.Array, order: layout.Layout) -> jax.Array:
-    """Return [N, features], images flattened in NHWC order."""
-    if values.ndim == 4:
-        values = layout.to_nhwc(values, order)
-    return values.reshape(values.shape[0], -1)
-
-
-def _average_positions(values: jax.Array, order: layout.Layout) -> jax.Array:
-    """Return [N, C]: the mean over all positions."""
-    if values.ndim == 4:
-        values = layout.to_nhwc(values, order)
-    return values.reshape(values.shape[0], -1, values.shape[-1]).mean(1)
-
-
 def _concatenate(inputs: list[jax.Array], axis: int, order: layout.Layout) -> jax.Array:
     if inputs[0].ndim == 4:
         axis = order.index("NHWC"[axis])
@@ -295,7 +302,7 @@ def _concatenate(inputs: list[jax.Array], axis: int, order: layout.Layout) -> ja
 
 
 def _reshape(values: jax.Array, shape: tuple[int, ...], order: layout.Layout) -> jax.Array:
-    flat = _features(values, order)
+    flat = layout.features(values, order)
     out = flat.reshape(flat.shape[0], *shape[1:])
     return layout.from_nhwc(out, order) if out.ndim == 4 else out
 
@@ -322,9 +329,9 @@ def _weightless(node: graph.Node, inputs: list[jax.Array], method: convolution.M
         case "Softmax" if first.ndim == 3 and len(node.output) == 3:
             return jax.nn.softmax(first, axis=-1)
         case "Softmax":
-            return jax.nn.softmax(_average_positions(first, order), axis=-1)
+            return jax.nn.softmax(layout.average_positions(first, order), axis=-1)
         case "Sigmoid":
-            return jax.nn.sigmoid(_features(first, order).mean(1, keepdims=True))
+            return jax.nn.sigmoid(layout.features(first, order).mean(1, keepdims=True))
         case "UpSampling2D":
             return operations.upsample(first, node.view)
         case "LRN":

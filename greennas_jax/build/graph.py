@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from greennas_jax.build import operations
+from greennas_jax.spec import layer_types, sequence_layers, sequence_shapes
 from greennas_jax.spec import layers as layer_views
-from greennas_jax.spec import sequence_layers, sequence_shapes
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Layer, Network, SpecError, sinks
 
@@ -65,10 +65,17 @@ def _deconvolution(layer: Layer) -> Deconvolution:
 
 
 def _check(layer: Layer, shapes: shape_rules.Shapes) -> None:
-    if layer.type not in layer_views.KNOWN_TYPES:
+    registered = layer_types.find(layer.type)
+    if registered is None and layer.type not in layer_views.KNOWN_TYPES:
+        allowed = (*layer_views.KNOWN_TYPES, *layer_types.names())
         raise SpecError(
             f"layer '{layer.name}': type '{layer.type}' cannot be executed; allowed: "
-            + ", ".join(layer_views.KNOWN_TYPES)
+            + ", ".join(allowed)
+        )
+    if registered is not None and registered.forward is None:
+        raise SpecError(
+            f"layer '{layer.name}': type '{layer.type}' is registered without a forward pass and "
+            "cannot be executed"
         )
     if layer.type == "Softmax" and shapes.output[-1] != shapes.inputs[0][-1]:
         raise SpecError(
@@ -134,6 +141,7 @@ def nodes(network: Network) -> tuple[Node, ...]:
     for name, shapes in shape_rules.infer(network).items():
         layer = layers[name]
         _check(layer, shapes)
+        registered = layer_types.find(layer.type)
         default = "relu" if layer.type == "ReLU" else None
         inner = layer.type == "FeedForward"
         found.append(
@@ -141,7 +149,9 @@ def nodes(network: Network) -> tuple[Node, ...]:
                 name,
                 layer.type,
                 layer.parents,
-                _view(layer, shapes),
+                _view(layer, shapes)
+                if registered is None
+                else layer_types.view(registered, layer, shapes.inputs, shapes.output),
                 shapes.inputs,
                 shapes.output,
                 None if inner else layer_views.activation(layer, default),

@@ -37,3 +37,17 @@ def of_channels(values: jax.Array, layout: Layout) -> jax.Array:
 def reduced_axes(layout: Layout) -> tuple[int, int, int]:
     """Return the axes that batch normalisation averages over."""
     return (0, 1, 2) if layout == "NHWC" else (1, 2, 3)
+
+
+def features(values: jax.Array, order: Layout) -> jax.Array:
+    """Return [N, features], images flattened in NHWC order."""
+    if values.ndim == 4:
+        values = to_nhwc(values, order)
+    return values.reshape(values.shape[0], -1)
+
+
+def average_positions(values: jax.Array, order: Layout) -> jax.Array:
+    """Return [N, C]: the mean over all positions."""
+    if values.ndim == 4:
+        values = to_nhwc(values, order)
+    return values.reshape(values.shape[0], -1, values.shape[-1]).mean(1)

@@ -53,9 +53,9 @@ def parameters(table: LayerTable, settings: CostSettings) -> Array:
     """Return the trainable parameters [L].
 
     kh kw Cin/g Cout, plus Cout where a bias is used, plus scale and offset of normalisation; what
-    attentions, feed-forward layers and embeddings hold. Weights that are another layer's count
-    there. Paleo: no groups, always a bias (of Cin for a deconvolution), nothing for normalisation
-    and the layers of transformers.
+    attentions, feed-forward layers and embeddings hold, and registered types state. Weights that
+    are another layer's count there. Paleo: no groups, always a bias (of Cin for a deconvolution),
+    nothing for normalisation and the layers of transformers.
 
     Args:
       table: Layers [L].
@@ -70,7 +70,7 @@ def parameters(table: LayerTable, settings: CostSettings) -> Array:
         return xp.where(table.is_any(*WEIGHTED), dense + bias, 0.0)
     bias = xp.where(table.is_any(*WEIGHTED), table.bias * table.out_channels, 0.0)
     own = weights(table) * (1 - table.shared) + bias
-    own = own + 2 * normalized_channels(table) + layer_norms(table)
+    own = own + 2 * normalized_channels(table) + layer_norms(table) + table.own_parameters
     for operation, held in (
         (Operation.ATTENTION, attention.parameters),
         (Operation.FEED_FORWARD, feed_forward.parameters),

@@ -22,7 +22,7 @@ from greennas_jax.costs.provenance import Figure, predicted, unknown
 
 Array = layer_table.Array
 
-MODELS = ("utilisation", "physical")
+MODELS = hosts.POWER_MODELS
 EXPONENT = 1.4
 
 

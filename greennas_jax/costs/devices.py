@@ -176,6 +176,12 @@ def load(name_or_path: str | os.PathLike[str]) -> Device:
     Raises:
       DeviceError: If the device is not known, or its file malformed.
       OSError: If a file cannot be read.
+
+    Examples:
+      >>> load("Titan_X").dtypes
+      ('fp32',)
+      >>> load("v100").at("fp16").dtype
+      'fp16'
     """
     text, origin = named_files.read(name_or_path, DEVICE_FOLDER, "device", DeviceError)
     return read(text, origin=origin)

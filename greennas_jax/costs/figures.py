@@ -1,8 +1,11 @@
 """Figures of device and link files: a number, and where it comes from."""
 
 import math
+import sys
 from collections.abc import Collection
 from typing import Any
+
+from greennas_jax.spec.network import shown
 
 Figure = tuple[float, str]
 
@@ -23,14 +26,14 @@ def figure(entry: Any, where: str, *, zero_allowed: bool) -> Figure:
       DeviceError: If it is malformed, out of range, or without a source.
     """
     if not isinstance(entry, dict) or set(entry) != {"value", "source"}:
-        raise DeviceError(f'{where} is {entry!r}; {{"value": number, "source": text}} needed')
+        raise DeviceError(f'{where} is {shown(entry)}; {{"value": number, "source": text}} needed')
     value, source = entry["value"], entry["source"]
     least = 0 if zero_allowed else math.ulp(0.0)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise DeviceError(f"{where} has value {value!r}; a number needed")
-    if not (math.isfinite(value) and value >= least):
+        raise DeviceError(f"{where} has value {shown(value)}; a number needed")
+    if not least <= value <= sys.float_info.max:
         bound = "of at least 0" if zero_allowed else "above 0"
-        raise DeviceError(f"{where} has value {value!r}; a finite number {bound} needed")
+        raise DeviceError(f"{where} has value {shown(value)}; a finite number {bound} needed")
     if not isinstance(source, str) or not source:
         raise DeviceError(f"{where} states no source")
     return float(value), source
@@ -48,10 +51,10 @@ def entries(stated: Any, where: str, allowed: Collection[str]) -> dict[str, Any]
       DeviceError: If it is no object, empty, or has another key.
     """
     if not isinstance(stated, dict) or not stated:
-        raise DeviceError(f"{where} is {stated!r}; an object of {', '.join(allowed)} needed")
+        raise DeviceError(f"{where} is {shown(stated)}; an object of {', '.join(allowed)} needed")
     unknown = [key for key in stated if key not in allowed]
     if unknown:
         raise DeviceError(
-            f"{where} has the key '{unknown[0]}', not known; allowed: {', '.join(allowed)}"
+            f"{where} has the key {shown(unknown[0])}, not known; allowed: {', '.join(allowed)}"
         )
     return stated

@@ -10,11 +10,12 @@ import functools
 import pathlib
 import unicodedata
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from greennas_jax.costs import figures
 from greennas_jax.costs.provenance import Figure
-from greennas_jax.spec import strict_json
+from greennas_jax.spec import text_files
+from greennas_jax.spec.network import shown
 
 GRID_FOLDER = pathlib.Path(__file__).resolve().parents[2] / "configs" / "grid"
 WORLD = "World"
@@ -56,18 +57,39 @@ class Datacentre(NamedTuple):
 @functools.cache
 def countries() -> tuple[Country, ...]:
     """Return the countries of the table."""
-    stated = _read("intensity.json")
-    sources = stated["sources"]
-    return tuple(
-        Country(
-            name=row["name"],
-            also=tuple(row["also"]),
-            years={
-                int(year): (float(entry["value"]), sources[entry["source"]])
-                for year, entry in sorted(row["years"].items())
-            },
-        )
-        for row in stated["countries"]
+    stated = read_table("intensity.json")
+    where = "intensity.json"
+    sources = _of(dict, stated.get("sources"), f"{where}: 'sources'")
+    rows = _of(list, stated.get("countries"), f"{where}: 'countries'")
+    found = tuple(
+        _country(_of(dict, row, f"{where}: country {number}"), sources, f"{where}: {number}")
+        for number, row in enumerate(rows)
+    )
+    if not any(row.name == WORLD for row in found):
+        raise GridError(f"{where}: no country '{WORLD}', which stands for those not given")
+    return found
+
+
+def _country(row: dict[str, Any], sources: dict[str, Any], where: str) -> Country:
+    """Return the country that a row of the table states."""
+    years = {}
+    for year, entry in sorted(_of(dict, row.get("years"), f"{where}: 'years'").items()):
+        place = f"{where}: '{year}'"
+        if not (year.isdecimal() and len(year) == 4):
+            raise GridError(f"{place} is no year of four digits")
+        entry = _of(dict, entry, place)
+        source = sources.get(_of(str, entry.get("source"), f"{place}: 'source'"))
+        value = text_files.number(entry.get("value"), f"{place}: 'value'")
+        if value < 0:
+            raise GridError(f"{place}: 'value' is {value:g}; a number from 0 needed")
+        years[int(year)] = value, _of(str, source, f"{place}: what 'source' names")
+    if not years:
+        raise GridError(f"{where}: 'years' is empty; one at least needed")
+    also = _of(list, row.get("also"), f"{where}: 'also'")
+    return Country(
+        name=_of(str, row.get("name"), f"{where}: 'name'"),
+        also=tuple(_of(str, word, f"{where}: 'also'") for word in also),
+        years=years,
     )
 
 
@@ -75,8 +97,9 @@ def countries() -> tuple[Country, ...]:
 def datacentres() -> Mapping[str, Datacentre]:
     """Return the sites of the table, by name."""
     found = {}
-    for name, entry in _read("datacentres.json").items():
-        pue, intensity = entry["pue"], entry.get("intensity")
+    for name, entry in read_table("datacentres.json").items():
+        entry = _of(dict, entry, f"datacentres.json: '{name}'")
+        pue, intensity = entry.get("pue"), entry.get("intensity")
         found[name] = Datacentre(
             name=name,
             pue=_figure(pue, "", name, "pue"),
@@ -91,8 +114,25 @@ def _figure(entry: Any, unit: str, name: str, key: str) -> Figure:
     return Figure(value, unit, "assumed" if name.startswith("world") else "stated", source)
 
 
-def _read(name: str) -> Any:
-    return strict_json.parse((GRID_FOLDER / name).read_text(encoding="utf-8"))
+def read_table(name: str) -> dict[str, Any]:
+    """Return a table of the folder, an object.
+
+    Raises:
+      ValueError: If it is none, or no JSON within the limits.
+      OSError: If it cannot be read.
+    """
+    return _of(dict, text_files.read_json(GRID_FOLDER / name), name)
+
+
+_Kind = TypeVar("_Kind", dict, list, str)
+
+
+def _of(kind: type[_Kind], value: Any, where: str) -> _Kind:
+    """Return a value of the tables, which must be an object, a list or a text."""
+    if not isinstance(value, kind) or value == "":
+        needed = {dict: "an object", list: "a list", str: "a text"}[kind]
+        raise GridError(f"{where} is {shown(value)}; {needed} needed")
+    return value
 
 
 def country(name: str) -> Country:
@@ -118,6 +158,13 @@ def intensity(name: str | None = None, year: int | None = None) -> Figure:
 
     Raises:
       GridError: If the country is not in the table.
+
+    Examples:
+      >>> intensity("Frnace")
+      Traceback (most recent call last):
+      greennas_jax.costs.grid.GridError: country 'Frnace' is not known; nearest: France...
+      >>> intensity().provenance
+      'assumed'
     """
     row = country(WORLD if name is None else name)
     wanted = max(row.years) if year is None else year

@@ -6,7 +6,9 @@ from typing import NamedTuple
 from greennas_jax.costs import figures, grid
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.provenance import Figure, unknown
-from greennas_jax.spec import strict_json
+from greennas_jax.spec.network import shown
+
+POWER_MODELS = ("utilisation", "physical")
 
 
 class Host(NamedTuple):
@@ -25,9 +27,14 @@ class Host(NamedTuple):
 
 @functools.cache
 def _hosts() -> dict[str, Host]:
-    text = (grid.GRID_FOLDER / "hosts.json").read_text(encoding="utf-8")
     found = {}
-    for name, entry in strict_json.parse(text).items():
+    for name, entry in grid.read_table("hosts.json").items():
+        if not isinstance(entry, dict):
+            raise grid.GridError(f"hosts.json: '{name}' is {shown(entry)}; an object needed")
+        for key, default in (("power_model", "physical"), ("within", "")):
+            told = entry.get(key, default)
+            if not isinstance(told, str) or (key == "power_model" and told not in POWER_MODELS):
+                raise grid.GridError(f"hosts.json: '{name}.{key}' is {shown(told)}; not known")
         watts = _no_machine(name)
         if "host_w" in entry:
             where = f"hosts.json: '{name}.host_w'"

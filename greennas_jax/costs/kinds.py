@@ -54,6 +54,8 @@ def kind_codes(table: LayerTable) -> Array:
     """
     xp = table.namespace
     code = xp.asarray(code_of_each())[table.operation]
+    own = xp.asarray(table.own_kind, dtype=code.dtype)
+    code = xp.where(table.is_any(Operation.REGISTERED), own, code)
     convolves = table.is_any(Operation.CONVOLUTION)
     code = xp.where(convolves & (table.groups > 1), CODES["grouped_convolution"], code)
     return xp.where(convolves & (table.depthwise > 0), CODES["depthwise_convolution"], code)

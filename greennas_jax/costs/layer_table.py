@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from greennas_jax.costs import sequence_rows, window_rows
+from greennas_jax.costs import registered_rows, sequence_rows, window_rows
+from greennas_jax.spec import layer_types, sequence_layers
 from greennas_jax.spec import layers as layer_views
-from greennas_jax.spec import sequence_layers
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Layer, Network
 from greennas_jax.spec.shapes import Shape, Shapes
@@ -51,6 +51,7 @@ class Operation(enum.IntEnum):
     FEED_FORWARD = 20
     ACTIVATION = 21
     SEQUENCE_POOL = 22
+    REGISTERED = 23
 
 
 Padding = window_rows.Padding
@@ -132,6 +133,10 @@ class LayerTable:
       positions: Rows of its table of positions [L].
       segments: Rows of its table of segments [L].
       shared: 1 where the table of tokens, or an inner product's weights, are another layer's [L].
+      own_kind: Number of its kind in `kinds.KINDS`, of a registered type; the rest likewise [L].
+      own_flops: Operations of its forward pass [FLOP], [L].
+      own_elements: Numbers that it moves beside inputs, output and parameters [L].
+      own_parameters: Its trainable parameters [L].
     """
 
     operation: Array
@@ -171,9 +176,13 @@ class LayerTable:
     positions: Array = None
     segments: Array = None
     shared: Array = None
+    own_kind: Array = None
+    own_flops: Array = None
+    own_elements: Array = None
+    own_parameters: Array = None
 
     def __post_init__(self):
-        for name in sequence_rows.Columns._fields:
+        for name in (*sequence_rows.Columns._fields, *registered_rows.Columns._fields):
             if getattr(self, name) is None and self.batch is not None:
                 object.__setattr__(self, name, 0.0 * self.batch)
 
@@ -268,6 +277,9 @@ def _row(
 ) -> tuple:
     """Return one row, in the order of LayerTable's fields."""
     operation = OPERATION_OF_TYPE.get(layer.type, Operation.UNKNOWN)
+    own = registered_rows.NONE
+    if compat is None and layer_types.find(layer.type) is not None:
+        operation, own = Operation.REGISTERED, registered_rows.columns(layer, shapes)
     source, output = shapes.inputs[0], shapes.output
     in_sizes, out_sizes = _folded(source), _folded(output)
     if operation == Operation.CONVOLUTION:
@@ -292,7 +304,7 @@ def _row(
     beyond = sequence_rows.columns(layer, shapes)
     both = all if beyond.memory_length else any
     first = both(parent in sources for parent in layer.parents)
-    return int(operation), output[0], *in_sizes, *out_sizes, *rest, first, *beyond
+    return int(operation), output[0], *in_sizes, *out_sizes, *rest, first, *beyond, *own
 
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(LayerTable))

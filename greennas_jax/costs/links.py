@@ -51,6 +51,10 @@ def load(name_or_path: str | os.PathLike[str]) -> Link:
     Raises:
       DeviceError: If the link is not known, or its file malformed.
       OSError: If a file cannot be read.
+
+    Examples:
+      >>> load("ethernet20").bandwidth_gbits
+      20.0
     """
     text, origin = named_files.read(name_or_path, LINK_FOLDER, "link", DeviceError)
     return read(text, origin=origin)

@@ -3,6 +3,8 @@
 import os
 import pathlib
 
+from greennas_jax.spec import limits, text_files
+
 
 def names(folder: pathlib.Path) -> tuple[str, ...]:
     """Return the names of a folder's JSON files, sorted; NAME.OTHER.json belongs to NAME.json."""
@@ -37,6 +39,6 @@ def read(
         listed = ", ".join(known) if known else f"none found in {folder}"
         raise error(f"{kind} '{text}' is not known; allowed: {listed}, or a {kind} file")
     try:
-        return path.read_text(encoding="utf-8"), str(path)
-    except UnicodeDecodeError as undecoded:
-        raise error(f"{kind} file {path}: byte {undecoded.start} is not UTF-8 text") from None
+        return text_files.read(path, limits.LARGEST_JSON), str(path)
+    except text_files.FileError as refused:
+        raise error(f"{kind} file {refused}") from None

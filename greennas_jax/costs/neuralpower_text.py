@@ -6,7 +6,6 @@ A term reads `"batch * log2 in_channels": coefficient`; `1` is the term without 
 import json
 import math
 import os
-import pathlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -24,7 +23,7 @@ from greennas_jax.costs.neuralpower_model import (
     Range,
     Term,
 )
-from greennas_jax.spec import strict_json
+from greennas_jax.spec import limits, strict_json, text_files
 from greennas_jax.spec.network import SpecError, shown
 
 SCHEMA = "greennas.neuralpower/1"
@@ -67,9 +66,10 @@ def load(path: str | os.PathLike[str]) -> Model:
     """
     where = os.fspath(path)
     try:
-        return read(pathlib.Path(path).read_text(encoding="utf-8"), origin=where)
-    except UnicodeDecodeError as error:
-        raise ModelError(f"layer models {where}: byte {error.start} is not UTF-8 text") from None
+        text = text_files.read(path, limits.LARGEST_JSON)
+    except text_files.FileError as error:
+        raise ModelError(f"layer models {error}") from None
+    return read(text, origin=where)
 
 
 def write(model: Model) -> str:
@@ -174,10 +174,10 @@ def _ranges(kind: str, operations: Collection[str], stated: Any, where: str) -> 
     needed = neuralpower_features.of_kind(kind, tuple(operations))
     _keys(stated, needed, where)
     found = []
-    for name, limits in stated.items():
-        if not isinstance(limits, list) or len(limits) != 2:
-            raise ModelError(f"{where}: '{name}' is {shown(limits)}; [smallest, largest] needed")
-        lower, upper = (_number(limit, f"{where}: '{name}'", 0.0) for limit in limits)
+    for name, ends in stated.items():
+        if not isinstance(ends, list) or len(ends) != 2:
+            raise ModelError(f"{where}: '{name}' is {shown(ends)}; [smallest, largest] needed")
+        lower, upper = (_number(end, f"{where}: '{name}'", 0.0) for end in ends)
         if lower > upper:
             raise ModelError(f"{where}: '{name}' is [{lower:g}, {upper:g}]; smallest first needed")
         found.append(Range(name, lower, upper))

@@ -51,6 +51,13 @@ def get(name: str) -> Term:
 
     Raises:
       ValueError: If no term has the name; the known ones are listed.
+
+    Examples:
+      >>> get("energy").unit
+      'J'
+      >>> get("beauty")
+      Traceback (most recent call last):
+      ValueError: cost term 'beauty' is not known; allowed: energy, time, memory, parameters, flops
     """
     if name not in _TERMS:
         raise ValueError(f"cost term '{name}' is not known; allowed: {', '.join(_TERMS)}")

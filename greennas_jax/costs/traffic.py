@@ -20,6 +20,9 @@ Attention, feed-forward layer and embedding: their own files. Layer normalisatio
 the tensor once, for a row stays on the chip; its gradient reads input and dout, once for the data
 and once for the parameters.
 Pooling: 2 kh kw C oh ow N FLOPs (Paleo's count) in both directions.
+A registered type has the FLOPs it states in the forward pass and in each gradient, and moves what
+it states and its parameters beside its tensors; the filter gradient, where it has parameters, reads
+input and dout.
 Everything else is traffic only: `TRAFFIC` and `TRAINING_TRAFFIC` give the tensors moved.
 A layer that reads a source has no data gradient.
 Update, SGD with momentum: 4 FLOPs per parameter; weight, gradient and momentum are read, weight
@@ -76,6 +79,8 @@ TRAFFIC = {
     Operation.ACTIVATION: ((1, 1), (1, 2)),
     # What a mean reads beside its output: see `_sequences`.
     Operation.SEQUENCE_POOL: ((0, 1), (1, 1)),
+    # Its gradient also reads what the forward pass read.
+    Operation.REGISTERED: ((1, 1), (2, 1)),
 }
 TRAINING_TRAFFIC = {
     **TRAFFIC,
@@ -126,8 +131,9 @@ def _flops(table: LayerTable, product: Array, mode: str) -> tuple[Array, Array, 
         0.0,
     )
     dropped = xp.where(table.is_any(Operation.DROPOUT), table.output_elements, 0.0)
-    forward = product + pooled + (dropped if mode == "training" else 0.0)
-    return forward, product + pooled + dropped, product
+    forward = product + pooled + (dropped if mode == "training" else 0.0) + table.own_flops
+    of_parameters = xp.where(table.own_parameters > 0, table.own_flops, 0.0)
+    return forward, product + pooled + dropped + table.own_flops, product + of_parameters
 
 
 def _behind(table: LayerTable, mode: str) -> tuple[Array, Array]:
@@ -198,22 +204,26 @@ def work(table: LayerTable, settings: CostSettings) -> Work:
     forward_flops, data_flops, filter_flops = _flops(table, product, settings.mode)
     gradient = 1 - table.reads_input
     parameters = counts.parameters(table, settings)
-    tensors = xp.where(weighted, table.input_elements + table.output_elements, 0.0)
+    trained = weighted | (table.own_parameters > 0)
+    tensors = xp.where(trained, table.input_elements + table.output_elements, 0.0)
+    own = table.own_elements + table.own_parameters
+    beside_own = xp.where(table.own_parameters > 0, table.own_elements, 0.0)
     sequence = _sequences(table, settings)
     # Of a table that an embedding has as well, both gradients are added: two read, one written.
     return Work(
         forward=_pass(
             forward_flops + sequence.forward.flops,
-            size * (forward + weights + behind + sequence.forward.elements) + beside,
+            size * (forward + weights + own + behind + sequence.forward.elements) + beside,
         ),
         backward_data=_pass(
             data_flops * gradient + sequence.data.flops,
-            (size * (backward + weights) + beside) * gradient + size * sequence.data.elements,
+            (size * (backward + weights + own) + beside) * gradient + size * sequence.data.elements,
         ),
         backward_filter=_pass(
             filter_flops + sequence.filters.flops,
-            size * (tensors + behind_backward + sequence.filters.elements)
+            size * (tensors + beside_own + behind_backward + sequence.filters.elements)
             + BYTES * ((1 + 3 * table.shared) * weights + sequence.filters.gradients)
+            + BYTES * table.own_parameters
             + beside,
         ),
         update=_pass(

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from greennas_jax.importers.draft import Asked
+from greennas_jax.spec import limits
 from greennas_jax.spec.network import SpecError, shown
 
-LARGEST_FILE = 2**31 - 1  # What protocol buffers can hold.
+LARGEST_FILE = limits.LARGEST_ONNX
 LARGEST_CONSTANT = 1024
 INSTALL = "ONNX files need the package 'onnx': pip install 'greennas-jax[onnx]'"
 TO_CHANNELS_FIRST = (0, 3, 1, 2)

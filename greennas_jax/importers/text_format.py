@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from greennas_jax.spec import limits
 from greennas_jax.spec.network import SpecError, shown
 
-LARGEST_TEXT = 2 * 2**20
-DEEPEST_NESTING = 32
+LARGEST_TEXT = limits.LARGEST_PROTOTXT
+DEEPEST_NESTING = limits.DEEPEST_NESTING
 LONGEST_NUMBER = 64
 
 _TOKEN = re.compile(
@@ -167,7 +168,7 @@ def _values(tokens: _Tokens, name: _Token, depth: int) -> list[Field]:
     if not has_colon and (tokens.next.kind != "mark" or tokens.next.text not in _CLOSING):
         raise error_at(
             tokens.next.place,
-            f"':' or '{{' is needed after '{name.text}', not {_named(tokens.next)}",
+            f"':' or '{{' is needed after {shown(name.text)}, not {_named(tokens.next)}",
         )
     return [Field(name.text, _value(tokens, depth), name.place)]
 

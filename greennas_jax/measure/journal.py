@@ -8,6 +8,8 @@ from typing import Any
 
 from greennas_jax.measure import measurements
 from greennas_jax.measure.measurements import Measurement
+from greennas_jax.report import files
+from greennas_jax.spec import text_files
 
 MARK = "# request "
 
@@ -26,9 +28,9 @@ def open_for(path: str | os.PathLike[str], request: Mapping[str, Any]) -> list[M
     target = pathlib.Path(path)
     head = MARK + json.dumps(request, sort_keys=True) + "\n" + measurements.write([])
     if not target.exists():
-        target.write_text(head, encoding="utf-8")
+        files.write_text(target, head)
         return []
-    text = target.read_text(encoding="utf-8")
+    text = text_files.read(target)
     # A last line without its end was cut off by a kill.
     whole = text[: text.rfind("\n") + 1]
     if not whole.startswith(head):
@@ -37,7 +39,7 @@ def open_for(path: str | os.PathLike[str], request: Mapping[str, Any]) -> list[M
             "remove it, or choose another --out"
         )
     if whole != text:
-        target.write_text(whole, encoding="utf-8")
+        files.write_text(target, whole)
     rows = whole[len(head) :]
     if not rows:
         return []
@@ -59,7 +61,4 @@ def _told(whole: str, request: Mapping[str, Any]) -> str:
 
 def append(path: str | os.PathLike[str], row: Measurement) -> None:
     """Add one measurement to a journal, on the disk when this returns."""
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(measurements.write([row], header=False))
-        file.flush()
-        os.fsync(file.fileno())
+    files.append_text(path, measurements.write([row], header=False))

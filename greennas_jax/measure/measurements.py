@@ -9,13 +9,14 @@ import dataclasses
 import io
 import math
 import os
-import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from greennas_jax.costs.layer_table import LayerTable
 from greennas_jax.measure import cases
 from greennas_jax.measure.cases import Case
+from greennas_jax.spec import text_files
+from greennas_jax.spec.network import shown
 
 OF_CASE = tuple(field.name for field in dataclasses.fields(Case))
 _TEXT = ("type", "mode", "dtype", "padding")
@@ -63,12 +64,12 @@ def _number(text: str, name: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"'{name}' is {text!r}; a number needed") from None
+        raise ValueError(f"'{name}' is {shown(text)}; a number needed") from None
 
 
 def _whole(text: str, name: str) -> int:
     if not text.isdecimal() or len(text) > 9:
-        raise ValueError(f"'{name}' is {text!r}; a whole number needed")
+        raise ValueError(f"'{name}' is {shown(text)}; a whole number needed")
     return int(text)
 
 
@@ -148,9 +149,9 @@ def load(path: str | os.PathLike[str]) -> Found:
       OSError: If it cannot be read.
     """
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise MeasurementError(f"{os.fspath(path)}: byte {error.start} is not UTF-8 text") from None
+        text = text_files.read(path)
+    except text_files.FileError as error:
+        raise MeasurementError(str(error)) from None
     return read(text, origin=os.fspath(path))
 
 

@@ -1,6 +1,5 @@
 """What a run itself spends, in seconds and joules, kept over kills."""
 
-import json
 import pathlib
 import time
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from typing import NamedTuple
 from greennas_jax.measure import meters
 from greennas_jax.measure.meters import Meter
 from greennas_jax.report import files
+from greennas_jax.spec import text_files
 
 
 class Spent(NamedTuple):
@@ -53,7 +53,7 @@ class Account:
         self._watts = assumed_watts
         self._seconds, self._joules, self._source = 0.0, 0.0, meter.source
         if path.exists():
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = text_files.read_record(path)
             self._seconds = float(stored["seconds"])
             self._joules, self._source = stored["joules"], stored["source"]
         self._begin()
@@ -71,7 +71,7 @@ class Account:
             self._source = reading.source
             self._joules = None if reading.joules is None else self._joules + reading.joules
         sums = {"seconds": self._seconds, "joules": self._joules, "source": self._source}
-        files.write_json(self._path, sums)
+        files.write_json(self._path, text_files.sealed(sums))
 
     def note(self) -> None:
         """Write down what was spent so far."""

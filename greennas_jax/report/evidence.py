@@ -11,10 +11,24 @@ from typing import Any
 
 from greennas_jax.report import units
 from greennas_jax.report.comparison import LayerChange
+from greennas_jax.spec import text_files
 
 SCHEMA = "greennas.report/1"
 TOTALS = ("time_ms", "energy_j", "power_w", "flops", "bytes", "parameters", "peak_memory_bytes")
 PACKAGES = ("greennas-jax", "jax", "flax", "optax", "numpy")
+
+
+def read(path: text_files.Path) -> dict[str, Any]:
+    """Return the report that a finished run wrote.
+
+    Raises:
+      ValueError: If the file is no report.
+      OSError: If it cannot be read.
+    """
+    report = text_files.read_json(path)
+    if not isinstance(report, dict) or report.get("schema") != SCHEMA:
+        raise ValueError(f"{path}: no report of '{SCHEMA}'; remove it and go on")
+    return report
 
 
 def versions() -> dict[str, str]:

@@ -41,6 +41,21 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         raise
 
 
+def append_text(path: str | os.PathLike[str], text: str) -> None:
+    """Add whole lines to a UTF-8 file and see them on the disk.
+
+    Raises:
+      OSError: If they cannot be written; a part of them may stand there, without its end.
+    """
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
 def _permissions(target: pathlib.Path) -> int:
     """Return the mode that a plainly written file would have; mkstemp gives 0o600."""
     if target.exists():

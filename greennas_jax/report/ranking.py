@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from greennas_jax.report import tables
+from greennas_jax.spec.network import shown
 
 UNKNOWN = "-"
 
@@ -16,7 +17,20 @@ def row(report: Mapping[str, Any], algorithm: str, seed: int) -> dict[str, Any]:
       report: Of schema greennas.report/1.
       algorithm: Who searched.
       seed: Of the run.
+
+    Raises:
+      ValueError: If the report lacks a figure, or it is none.
     """
+    try:
+        return _row(report, algorithm, seed)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ValueError(
+            f"the report of {algorithm}, seed {seed}, is not whole ({type(error).__name__}: "
+            f"{shown(str(error))}); remove its report.json and the same command goes on"
+        ) from None
+
+
+def _row(report: Mapping[str, Any], algorithm: str, seed: int) -> dict[str, Any]:
     accuracy, search = report["accuracy"], report["search"]
     error = accuracy["difference"]["standard_error"]
     return {

@@ -24,6 +24,8 @@ class Query(NamedTuple):
       expected: Accuracy the model expected (nan where it had none).
       spread: Standard deviation of that expectation (nan where it had none).
       predicted_cost: Cost the embedding predicted (nan where it had none).
+      restarts: How often the training began anew, because its numbers were no longer finite.
+      diverged: Whether they were not finite in the last one either; it then counts as stopped.
     """
 
     tokens: np.ndarray
@@ -35,6 +37,8 @@ class Query(NamedTuple):
     expected: float = float("nan")
     spread: float = float("nan")
     predicted_cost: float = float("nan")
+    restarts: int = 0
+    diverged: bool = False
 
 
 def key_of(tokens: np.ndarray) -> Key:

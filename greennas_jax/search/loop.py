@@ -91,6 +91,8 @@ def evaluate(
             expected=float(proposal.expected[i]),
             spread=float(proposal.spread[i]),
             predicted_cost=float(proposal.predicted_cost[i]),
+            restarts=int(trials[i].restarts),
+            diverged=bool(trials[i].diverged),
         )
         for i in range(len(seeds))
     ]

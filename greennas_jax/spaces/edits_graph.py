@@ -11,9 +11,9 @@ import fnmatch
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from greennas_jax.spec import layer_types, sequence_variants, variants
 from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec import network as networks
-from greennas_jax.spec import sequence_variants, variants
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Layer, Network, SpecError
 from greennas_jax.spec.shapes import Shapes
@@ -85,6 +85,8 @@ def is_joined_by_channels(graph: Graph, layer: Layer) -> bool:
 def has_fixed_output(graph: Graph, layer: Layer) -> bool:
     """Return whether nothing about a layer's output can be edited."""
     if layer.type in ("Input", "Deconvolution", "Sigmoid", "Embedding", networks.PARALLEL_TYPE):
+        return True
+    if layer_types.is_fixed(layer):
         return True
     if layer.type == "Softmax":
         return layer.attributes.get("num_classes") is not None

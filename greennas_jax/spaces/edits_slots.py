@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from greennas_jax.costs import layer_table
+from greennas_jax.costs import layer_table, registered_rows
 from greennas_jax.costs.layer_table import LayerTable
 from greennas_jax.spaces import edits_graph, edits_values, factors, values
 from greennas_jax.spaces.edits_plan import Plan
 from greennas_jax.spaces.edits_values import SpaceValues
 from greennas_jax.spaces.factors import Slot
+from greennas_jax.spec import layer_types, sequence_variants, variants
 from greennas_jax.spec import layers as layer_views
-from greennas_jax.spec import sequence_variants, variants
 from greennas_jax.spec.network import Layer
 from greennas_jax.spec.shapes import Shapes
 from greennas_jax.spec.variants import Variant
@@ -171,19 +171,38 @@ def _inner_rows(
     return layer_table.rows(made, [shapes] * len(made), sources=sources)
 
 
-def _plain_rows(layer: Layer, template: LayerTable, geometries: np.ndarray) -> LayerTable:
+def _plain_rows(
+    layer: Layer, given: Shapes, template: LayerTable, geometries: np.ndarray
+) -> LayerTable:
     """Return the rows of a layer without choices: columns alive, input and output sizes."""
     if len(geometries) == 1:
         return template
     size, channels = geometries[:, 1:3], geometries[:, 3]
     output, written = geometries[:, 4:6], geometries[:, 6]
     columns = {**_sizes("in", size, channels), **_sizes("out", output, written)}
+    if layer_types.find(layer.type) is not None:
+        columns |= _own_columns(layer, given, int(template.batch[0]), geometries)
     if layer.type in ("Pooling", "AvgPool"):
         follows = geometries[:, 7:] == 1
         kernel = np.where(follows, size, edits_values.pool_kernel(layer_views.pool(layer), size))
         columns |= _pads(layer, size, kernel, output)
         columns |= {"kernel_height": kernel[:, 0], "kernel_width": kernel[:, 1]}
     return _table(template, len(geometries), **columns)
+
+
+def _own_columns(
+    layer: Layer, given: Shapes, batch: int, geometries: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return what a layer of a pointwise registered type states of itself, size by size."""
+    found = []
+    for height, width, channels in geometries[:, 1:4].astype(int).tolist():
+        places = {2: (), 3: (height,), 4: (height, width)}.get(len(given.output))
+        # A tensor of another rank is never edited.
+        shape = given.output[1:] if places is None else (*places, channels)
+        whole = (batch, *shape)
+        found.append(registered_rows.columns(layer, Shapes((whole,), whole)))
+    names = registered_rows.Columns._fields
+    return dict(zip(names, np.array(found, np.float64).T, strict=True))
 
 
 def make(plan: Plan, found: SpaceValues, table: LayerTable) -> tuple[Slot, ...]:
@@ -228,7 +247,8 @@ def make(plan: Plan, found: SpaceValues, table: LayerTable) -> tuple[Slot, ...]:
         else:
             node = _plain_node(plan, found, layer, alive)
             owners = [np.flatnonzero(node.values[:, 0] == 1)]
-            tables = [_plain_rows(layer, template, node.values[owners[0]])]
+            given = plan.graph.shapes[layer.name]
+            tables = [_plain_rows(layer, given, template, node.values[owners[0]])]
         slots.append(Slot(layer.name, node, factors.concatenate(tables), np.concatenate(owners)))
     return tuple(slots)
 

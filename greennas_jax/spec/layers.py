@@ -9,6 +9,7 @@ and `weights_of` (an Embedding whose table it uses). Padding of one side is symm
 
 from typing import Any, Literal, NamedTuple
 
+from greennas_jax.spec import limits
 from greennas_jax.spec.network import Layer, SpecError, shown
 
 Padding = Literal["VALID", "SAME"] | tuple[int, int]
@@ -38,7 +39,7 @@ KNOWN_TYPES = (
     "SequencePool",
 )
 ACTIVATIONS = ("relu", "relu6", "tanh", "sigmoid", "gelu", "silu")
-LARGEST_SIZE = 2**24
+LARGEST_SIZE = limits.LARGEST_SIZE
 
 
 class Convolution(NamedTuple):

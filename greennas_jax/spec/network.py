@@ -11,6 +11,8 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from greennas_jax.spec import limits
+
 SOURCE_TYPE = "Input"
 PARALLEL_TYPE = "ModelParallel"
 
@@ -22,7 +24,8 @@ class SpecError(ValueError):
 def shown(value: Any) -> str:
     """Return a value as a short text of one line, for messages."""
     text = repr(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."
+    most = limits.LONGEST_SHOWN
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _frozen(attributes: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -13,8 +13,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from greennas_jax.spec import layer_types, limits, shapes, strict_json, text_files
 from greennas_jax.spec import layers as layer_views
-from greennas_jax.spec import shapes, strict_json
 from greennas_jax.spec.network import (
     PARALLEL_TYPE,
     SOURCE_TYPE,
@@ -27,15 +27,16 @@ from greennas_jax.spec.network import (
 )
 
 BLOCK_TYPE = "Block"
-MOST_LAYERS = 100_000
-LONGEST_NAME = 256
+MOST_LAYERS = limits.MOST_LAYERS
+MOST_PARENTS = limits.MOST_PARENTS
+LONGEST_NAME = limits.LONGEST_NAME
 
 
 def load(path: str | os.PathLike[str], *, strict: bool = False) -> Network:
     """Read a network from a file.
 
     Args:
-      path: A UTF-8 file of at most 64 MiB in Paleo's JSON.
+      path: A UTF-8 file in Paleo's JSON, within the limits of `limits`.
       strict: Whether to refuse layer types that are not known.
 
     Raises:
@@ -44,16 +45,10 @@ def load(path: str | os.PathLike[str], *, strict: bool = False) -> Network:
       OSError: If the file cannot be read.
     """
     origin = os.fspath(path)
-    with open(path, "rb") as file:
-        data = file.read(strict_json.LARGEST_TEXT + 1)
-    if len(data) > strict_json.LARGEST_TEXT:
-        raise SpecError(
-            f"{origin}: larger than {strict_json.LARGEST_TEXT} bytes, the most that is read"
-        )
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{origin}: byte {error.start} is not UTF-8 text") from None
+        text = text_files.read(path, limits.LARGEST_JSON)
+    except text_files.FileError as error:
+        raise SpecError(str(error)) from None
     network = read(text, origin=origin)
     unknown = unknown_types(network)
     if strict and unknown:
@@ -77,6 +72,15 @@ def read(text: str, *, origin: str = "<text>") -> Network:
     Raises:
       SpecError: If the text, the graph or the shapes are not valid; one line says what, where and
         what is allowed.
+
+    Examples:
+      >>> layers = '"data": {"type": "Input", "parents": [], "tensor": [2, 8]}'
+      >>> network = read('{"name": "small", "layers": {' + layers + '}}')
+      >>> [(layer.name, layer.type) for layer in network.layers]
+      [('data', 'Input')]
+      >>> read('{"layers": {"fc": {"type": "InnerProduct", "parents": ["data"]}}}')
+      Traceback (most recent call last):
+      greennas_jax.spec.network.SpecError: ...: no layer of type 'Input'; one is needed
     """
     try:
         network = _network(strict_json.parse(text))
@@ -92,7 +96,8 @@ def unknown_types(network: Network) -> dict[str, tuple[str, ...]]:
     """Return the layer types that are passed through unread, each with its layers' names."""
     found: dict[str, list[str]] = {}
     for layer in network.layers:
-        if layer.type not in (*layer_views.KNOWN_TYPES, PARALLEL_TYPE):
+        known = (*layer_views.KNOWN_TYPES, PARALLEL_TYPE, *layer_types.names())
+        if layer.type not in known:
             found.setdefault(layer.type, []).append(layer.name)
     return {kind: tuple(names) for kind, names in found.items()}
 
@@ -179,6 +184,10 @@ def _network(raw: Any) -> Network:
     count = len(entries) + sum(map(len, containers.values()))
     if count > MOST_LAYERS:
         raise SpecError(f"'layers' has {count} layers; at most {MOST_LAYERS} are read")
+    every = [*entries.values(), *(one for inside in containers.values() for one in inside.values())]
+    read = sum(len(entry.get("parents", ())) for entry in every)
+    if read > MOST_PARENTS:
+        raise SpecError(f"the layers have {read} parents in all; at most {MOST_PARENTS} are read")
     endpoints = {
         path: entry.get("endpoint")
         for path, entry in entries.items()

@@ -9,11 +9,11 @@ channels are shared out among the splits; what it reads is not.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from greennas_jax.spec import limits, shapes
 from greennas_jax.spec import network as networks
-from greennas_jax.spec import shapes
 from greennas_jax.spec.network import PARALLEL_TYPE, Layer, Network, SpecError
 
-MOST_SPLITS = 4096
+MOST_SPLITS = limits.MOST_SPLITS
 
 # Where a layer type's text states its outputs, as (key, index in its list or -1 for a number).
 _SHARED_OUT = {

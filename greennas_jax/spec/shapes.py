@@ -12,8 +12,8 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, NamedTuple
 
+from greennas_jax.spec import layer_types, limits, sequence_layers, sequence_shapes
 from greennas_jax.spec import layers as layer_views
-from greennas_jax.spec import sequence_layers, sequence_shapes
 from greennas_jax.spec.network import (
     PARALLEL_TYPE,
     SOURCE_TYPE,
@@ -26,7 +26,7 @@ from greennas_jax.spec.network import (
 
 Shape = tuple[int, ...]
 Compat = Literal["paleo"] | None
-LARGEST_OUTPUT = 2**50
+LARGEST_OUTPUT = limits.LARGEST_OUTPUT
 
 
 class Shapes(NamedTuple):
@@ -44,6 +44,10 @@ def output_size(size: int, kernel: int, stride: int, padding: layer_views.Paddin
       kernel: Kernel size.
       stride: Stride.
       padding: "VALID", "SAME", or the padding per side.
+
+    Examples:
+      >>> output_size(28, 5, 1, "VALID"), output_size(28, 5, 2, "SAME"), output_size(28, 5, 2, 2)
+      (24, 14, 14)
     """
     if padding == "VALID":
         return -((kernel - size - 1) // stride)
@@ -264,6 +268,9 @@ def layer_output(layer: Layer, inputs: tuple[Shape, ...], *, compat: Compat = No
         return _elementwise(layer, inputs)
     if kind in sequence_layers.TYPES:
         return sequence_shapes.output(layer, inputs)
+    registered = layer_types.find(kind)
+    if registered is not None:
+        return layer_types.output(registered, layer, inputs)
     if len(inputs) != 1:
         raise SpecError(f"layer '{layer.name}' ({kind}) has {len(inputs)} parents; one needed")
     shape = inputs[0]

@@ -5,10 +5,11 @@ import math
 import re
 from typing import Any
 
+from greennas_jax.spec import limits
 from greennas_jax.spec.network import SpecError, shown
 
-LARGEST_TEXT = 64 * 2**20
-DEEPEST_NESTING = 32
+LARGEST_TEXT = limits.LARGEST_JSON
+DEEPEST_NESTING = limits.DEEPEST_NESTING
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:]')
 
@@ -23,6 +24,13 @@ def parse(text: str) -> Any:
     Raises:
       SpecError: If the text is no JSON, repeats a key, holds a number that is not finite, or is
         longer or nested deeper than the limits; one line says what and, where known, the place.
+
+    Examples:
+      >>> parse('{"a": [1, 2.5]}')
+      {'a': [1, 2.5]}
+      >>> parse('{"a": 1, "a": 2}')
+      Traceback (most recent call last):
+      greennas_jax.spec.network.SpecError: key 'a' is given twice ... line 1, column 10; ...
     """
     if len(text) > LARGEST_TEXT:
         raise SpecError(f"longer than {LARGEST_TEXT} characters, the most that is read")
@@ -44,12 +52,12 @@ def parse(text: str) -> Any:
     except ValueError as error:  # Python limits the digits of a whole number.
         raise SpecError(f"a number is out of range: {error}") from None
     level = [value]
-    for _ in range(DEEPEST_NESTING + 1):
+    for _ in range(DEEPEST_NESTING):
         level = [v.values() if isinstance(v, dict) else v for v in level if _holds_values(v)]
         level = [item for values in level for item in values]
-        if not level:
-            return value
-    raise nested
+    if any(map(_holds_values, level)):
+        raise nested
+    return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

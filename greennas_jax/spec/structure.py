@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from greennas_jax.spec import layer_types, sequence_layers, sequence_shapes
 from greennas_jax.spec import layers as layer_views
-from greennas_jax.spec import sequence_layers, sequence_shapes
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import (
     SOURCE_TYPE,
@@ -140,6 +140,10 @@ def layer_parameters(layer: Layer, shapes: shape_rules.Shapes) -> int:
         features = shapes.inputs[0][-1] if view.per_position else math.prod(shapes.inputs[0][1:])
         own = features * (view.weights_of is None)
         return (own + view.use_bias) * view.out_features
+    registered = layer_types.find(layer.type)
+    if registered is not None:
+        held = registered.parameters(layer, shapes.inputs, shapes.output)
+        return sum(math.prod(parameter.shape) for parameter in held.values())
     return _sequence_parameters(layer, shapes)
 
 

@@ -17,7 +17,7 @@ from greennas_jax.accuracy import (
     training,
 )
 from greennas_jax.accuracy import template as templates
-from greennas_jax.build import flax_network, graph
+from greennas_jax.build import flax_network, graph, layout
 from greennas_jax.spec import paleo_json, variants
 from tests.accuracy import networks, random_variants, transformers
 
@@ -129,14 +129,14 @@ def _codes(module, images):
     module.logits = node.name
     # A positive unit behind the rectifier was positive in front of it.
     seen = []
-    real = flax_network._average_positions
+    real = layout.average_positions
 
     def keep(values, order):
         seen.append(np.asarray(values).reshape(len(images), -1) > 0)
         return real(values, order)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flax_network, "_average_positions", keep)
+        patch.setattr(layout, "average_positions", keep)
         statistics = flax_network.initial_statistics(module)
         flax_network.apply(module, statistics, images, training=True)
     return seen[0]

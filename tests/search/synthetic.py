@@ -1,21 +1,16 @@
 """A made-up search problem whose best answer is known by enumeration."""
 
 import itertools
-from typing import NamedTuple
 
 import numpy as np
 
+from greennas_jax.accuracy.oracle import Trial
 from greennas_jax.search.problem import Problem
 from greennas_jax.spaces.factors import Factors
 
 LAYERS = 5
 SIZES = (2, 4) * LAYERS
 THRESHOLD = 0.93
-
-
-class Trial(NamedTuple):
-    accuracy: float
-    stopped: bool
 
 
 class ChainSpace:
@@ -94,7 +89,7 @@ def problem(noise: float = 0.003) -> Problem:
         found = []
         for row, seed in zip(tokens, seeds, strict=True):
             rng = np.random.default_rng([seed, *row])
-            found.append(Trial(float(true_accuracy(row)[0] + noise * rng.normal()), False))
+            found.append(Trial(float(true_accuracy(row)[0] + noise * rng.normal()), False, 1.0))
         return found
 
     space = ChainSpace()

@@ -15,6 +15,8 @@ NEEDED = KEYS[:2]
 _UNREADABLE = (
     ValueError,
     TypeError,
+    # Of the file that is open already: zipfile seeks to where a damaged directory sends it.
+    OSError,
     EOFError,
     MemoryError,
     NotImplementedError,
