@@ -77,13 +77,18 @@ def _training(model: Model, pool: Pool, config: TrainingConfig, repeats: int) ->
     }
 
 
+def _tree(model: Model) -> Any:
+    """Return a model as what optax takes; its types do not know flax's trees."""
+    return model
+
+
 def _trained(
     model: Model, pool: Pool, config: TrainingConfig, steps: int
 ) -> Callable[[], jax.Array]:
     """Return a call of some training steps, compiled."""
     key = jax.random.key(1)
     # Both are used up by a call, which returns the next ones.
-    kept = [jax.tree.map(jnp.copy, model), training.optimiser(config).init(model)]
+    kept = [jax.tree.map(jnp.copy, model), training.optimiser(config).init(_tree(model))]
 
     def work() -> jax.Array:
         kept[0], kept[1], parts = training.train_steps(

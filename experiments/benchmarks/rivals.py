@@ -48,7 +48,7 @@ class _Told:
 
 
 def _optuna(problem: TableProblem, seed: int, budget: int, kind: str) -> np.ndarray:
-    import optuna
+    import optuna  # pyright: ignore[reportMissingImports]
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if kind == "nsga2":
@@ -77,13 +77,13 @@ def optuna_tpe(problem: TableProblem, seed: int, budget: int) -> np.ndarray:
 
 def pymoo_nsga2(problem: TableProblem, seed: int, budget: int) -> np.ndarray:
     """Return the queries int32 [n, T] of pymoo's NSGA-II on whole numbers."""
-    from pymoo.algorithms.moo.nsga2 import NSGA2
-    from pymoo.core.problem import Problem
-    from pymoo.core.termination import NoTermination
-    from pymoo.operators.crossover.sbx import SBX
-    from pymoo.operators.mutation.pm import PM
-    from pymoo.operators.repair.rounding import RoundingRepair
-    from pymoo.operators.sampling.rnd import IntegerRandomSampling
+    from pymoo.algorithms.moo.nsga2 import NSGA2  # pyright: ignore[reportMissingImports]
+    from pymoo.core.problem import Problem  # pyright: ignore[reportMissingImports]
+    from pymoo.core.termination import NoTermination  # pyright: ignore[reportMissingImports]
+    from pymoo.operators.crossover.sbx import SBX  # pyright: ignore[reportMissingImports]
+    from pymoo.operators.mutation.pm import PM  # pyright: ignore[reportMissingImports]
+    from pymoo.operators.repair.rounding import RoundingRepair  # pyright: ignore[reportMissingImports]
+    from pymoo.operators.sampling.rnd import IntegerRandomSampling  # pyright: ignore[reportMissingImports]
 
     sizes = problem.space.sizes
     whole = Problem(n_var=len(sizes), n_obj=2, xl=0, xu=sizes - 1, vtype=int)

@@ -111,7 +111,7 @@ class ListedSpace:
     def codes(self, tokens: np.ndarray) -> np.ndarray:
         """Return the number of each string [n, T], int64 [n]."""
         strings = spaces.check(tokens, self.sizes)
-        return np.ravel_multi_index(tuple(strings.T), tuple(self.sizes))
+        return np.asarray(np.ravel_multi_index(tuple(strings.T), tuple(self.sizes)))
 
     def parse(self, text: str) -> np.ndarray:
         """Return the tokens int32 [T] of choices parted by "|".
