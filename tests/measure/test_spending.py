@@ -56,6 +56,7 @@ def test_unknown_energy_has_its_reason(tmp_path):
     clock.now = 4.0
     assert account.close() == (4.0, None, None, "no meter: none is here")
     stored = json.loads((tmp_path / "spent.json").read_text())
+    assert len(stored.pop("sha256")) == 64
     assert stored == {"seconds": 4.0, "joules": None, "source": "no meter: none is here"}
 
 

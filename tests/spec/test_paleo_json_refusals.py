@@ -112,7 +112,7 @@ def test_load(tmp_path, monkeypatch):
     path.write_text("{")
     with pytest.raises(SpecError, match=r"net\.json: not valid JSON at line 1, column 2"):
         paleo_json.load(path)
-    monkeypatch.setattr(paleo_json.strict_json, "LARGEST_TEXT", 1000)
+    monkeypatch.setattr(paleo_json.limits, "LARGEST_JSON", 1000)
     path.write_bytes(b" " * 1001)
     with pytest.raises(SpecError, match=r"net\.json: larger than 1000 bytes"):
         paleo_json.load(path)
