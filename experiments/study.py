@@ -13,6 +13,8 @@ Exit status: 0 if every pair is finished; 1 if one failed (the others are done, 
 it); 2 for a bad command, with nothing run.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import os
 import pathlib
