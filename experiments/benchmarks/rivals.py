@@ -7,8 +7,10 @@ is told the floor of accuracy at the largest cost.
 Shapes: T tokens.
 """
 
+import importlib
 import importlib.util
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -48,8 +50,7 @@ class _Told:
 
 
 def _optuna(problem: TableProblem, seed: int, budget: int, kind: str) -> np.ndarray:
-    import optuna  # pyright: ignore[reportMissingImports]
-
+    optuna = importlib.import_module("optuna")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if kind == "nsga2":
         sampler = optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed)
@@ -77,24 +78,24 @@ def optuna_tpe(problem: TableProblem, seed: int, budget: int) -> np.ndarray:
 
 def pymoo_nsga2(problem: TableProblem, seed: int, budget: int) -> np.ndarray:
     """Return the queries int32 [n, T] of pymoo's NSGA-II on whole numbers."""
-    from pymoo.algorithms.moo.nsga2 import NSGA2  # pyright: ignore[reportMissingImports]
-    from pymoo.core.problem import Problem  # pyright: ignore[reportMissingImports]
-    from pymoo.core.termination import NoTermination  # pyright: ignore[reportMissingImports]
-    from pymoo.operators.crossover.sbx import SBX  # pyright: ignore[reportMissingImports]
-    from pymoo.operators.mutation.pm import PM  # pyright: ignore[reportMissingImports]
-    from pymoo.operators.repair.rounding import RoundingRepair  # pyright: ignore[reportMissingImports]
-    from pymoo.operators.sampling.rnd import IntegerRandomSampling  # pyright: ignore[reportMissingImports]
 
+    def part(place: str) -> Any:
+        return importlib.import_module(f"pymoo.{place}")
+
+    rounded = part("operators.repair.rounding").RoundingRepair
     sizes = problem.space.sizes
-    whole = Problem(n_var=len(sizes), n_obj=2, xl=0, xu=sizes - 1, vtype=int)
-    algorithm = NSGA2(
+    whole = part("core.problem").Problem(n_var=len(sizes), n_obj=2, xl=0, xu=sizes - 1, vtype=int)
+    algorithm = part("algorithms.moo.nsga2").NSGA2(
         pop_size=POPULATION,
-        sampling=IntegerRandomSampling(),
-        crossover=SBX(prob=0.9, eta=3.0, vtype=float, repair=RoundingRepair()),
-        mutation=PM(prob=1.0, eta=3.0, vtype=float, repair=RoundingRepair()),
+        sampling=part("operators.sampling.rnd").IntegerRandomSampling(),
+        crossover=part("operators.crossover.sbx").SBX(
+            prob=0.9, eta=3.0, vtype=float, repair=rounded()
+        ),
+        mutation=part("operators.mutation.pm").PM(prob=1.0, eta=3.0, vtype=float, repair=rounded()),
         eliminate_duplicates=True,
     )
-    algorithm.setup(whole, termination=NoTermination(), seed=seed, verbose=False)
+    endless = part("core.termination").NoTermination()
+    algorithm.setup(whole, termination=endless, seed=seed, verbose=False)
     told = _Told(problem, budget)
     while not told.done():
         asked = algorithm.ask()
