@@ -11,7 +11,6 @@ from greennas_jax.importers import formats
 from greennas_jax.measure import cases, execution, sweep, timing
 from greennas_jax.nao import latent_search
 from greennas_jax.search import front_search, loop, table_problem
-from greennas_jax.spaces import nasbench201
 from tests.experiments.programs import ROOT, environment
 
 PROGRAMS = sorted(
@@ -91,8 +90,6 @@ def test_choices_that_are_written_out_are_those_of_the_library():
     from greennas_jax import journey, table_search
 
     assert found["compare.measure"] == list(journey.MEASURE)
-    assert found["search.space"] == list(table_search.SPACES)
-    assert table_search.SPACES["nasbench201"] is nasbench201.CellSpace
     assert found["search.algorithm"] == list(table_search.ALGORITHMS)
 
 
