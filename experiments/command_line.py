@@ -33,21 +33,27 @@ def _parse(arguments: list[str]) -> list[str]:
     try:
         return flags.FLAGS(arguments)
     except flags.Error as error:
-        _stop(" ".join(str(error).split()))
+        _stop(str(error))
     except SystemExit as stop:
         # absl ends --help with status 1, as if it had failed.
         raise SystemExit(0 if _HELP & set(arguments) else stop.code) from None
 
 
+def one_line(message: str) -> str:
+    """Return a message in one line, whatever cannot be printed written as Python writes it."""
+    line = " ".join(message.split())
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
+
+
 def _stop(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     raise SystemExit(BAD_INPUT)
 
 
 def _describe(error: OSError | ValueError) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{os.fspath(error.filename)}: {error.strerror}"
-    return " ".join(str(error).split())
+    return str(error)
 
 
 def run(main: Callable[[], None]) -> None:

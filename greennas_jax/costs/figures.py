@@ -1,10 +1,9 @@
 """Figures of device and link files: a number, and where it comes from."""
 
-import math
-import sys
 from collections.abc import Collection
 from typing import Any
 
+from greennas_jax.spec import limits
 from greennas_jax.spec.network import shown
 
 Figure = tuple[float, str]
@@ -28,12 +27,15 @@ def figure(entry: Any, where: str, *, zero_allowed: bool) -> Figure:
     if not isinstance(entry, dict) or set(entry) != {"value", "source"}:
         raise DeviceError(f'{where} is {shown(entry)}; {{"value": number, "source": text}} needed')
     value, source = entry["value"], entry["source"]
-    least = 0 if zero_allowed else math.ulp(0.0)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise DeviceError(f"{where} has value {shown(value)}; a number needed")
-    if not least <= value <= sys.float_info.max:
-        bound = "of at least 0" if zero_allowed else "above 0"
-        raise DeviceError(f"{where} has value {shown(value)}; a finite number {bound} needed")
+    within = limits.SMALLEST_FIGURE <= value <= limits.LARGEST_FIGURE
+    if not (within or (zero_allowed and value == 0)):
+        least = "0, or one" if zero_allowed else "one"
+        raise DeviceError(
+            f"{where} has value {shown(value)}; a number needed, {least} from "
+            f"{limits.SMALLEST_FIGURE:g} to {limits.LARGEST_FIGURE:g}"
+        )
     if not isinstance(source, str) or not source:
         raise DeviceError(f"{where} states no source")
     return float(value), source

@@ -4,6 +4,7 @@ Shapes: L layers. A prediction holds where every feature of a layer lies between
 the largest that was measured for its kind; elsewhere the physical model answers (`estimates`).
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -100,7 +101,8 @@ def evaluate(formula: Formula, found: Mapping[str, Array], ranges: Mapping[str, 
     value = formula.constant + neuralpower_features.total(formula.terms, found, ranges)
     xp = layer_table.array_namespace(value)
     if formula.form == "logarithmic":
-        value = xp.exp2(value)
+        # Nothing above the highest value is kept, and a power of two may overflow.
+        value = xp.exp2(xp.minimum(value, 1 + math.log2(formula.highest)))
     value = xp.clip(value, formula.lowest, formula.highest)
     if formula.counted:
         value = value * neuralpower_features.total(formula.counted, found, ranges)

@@ -13,6 +13,9 @@ ATTENTIONS = ("materialised", "fused")
 COMPATIBILITIES = (None, "paleo")
 POWER_MODELS = ("physical",)
 
+# Of a peak; below, times leave what numbers can hold.
+SMALLEST_SHARE = 1e-9
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CostSettings:
@@ -78,9 +81,11 @@ class CostSettings:
         _one_of("attention", self.attention, ATTENTIONS)
         for name in ("ppp_comp", "ppp_comm"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not SMALLEST_SHARE <= value <= 1:
                 raise ValueError(
-                    f"{name} is {value!r}; allowed: a fraction of the peak, above 0 and at most 1"
+                    f"{name} is {value!r}; allowed: a fraction of the peak, from "
+                    f"{SMALLEST_SHARE:g} to 1"
                 )
 
     @property

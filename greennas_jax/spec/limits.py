@@ -28,3 +28,6 @@ LARGEST_TABLE = 64 * 2**20
 LARGEST_WEIGHTS = 4 * 2**30
 # Characters of an offending value that a message repeats.
 LONGEST_SHOWN = 100
+# A figure of a device or a link, beside nought: beyond, times and energies leave float64.
+SMALLEST_FIGURE = 1e-30
+LARGEST_FIGURE = 1e30

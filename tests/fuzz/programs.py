@@ -32,11 +32,17 @@ def _main(program: str):
 def run(program: str, *arguments: str) -> None:
     """Run a program as its command line does; flags that it refuses are refused."""
     main = _main(program)
+    import command_line
+
     try:
         flags.FLAGS([program, *arguments])
     except flags.Error as error:
-        raise ValueError(" ".join(str(error).split())) from None
-    main()
+        raise ValueError(command_line.one_line(str(error))) from None
+    try:
+        main()
+    except ValueError as error:
+        error.args = (command_line.one_line(str(error)),)
+        raise
 
 
 def _out(suffix: str) -> str:
@@ -76,7 +82,7 @@ def with_flags(program: str):
 
 VALUES = (
     *("0", "-1", "1", "2", "1e400", "nan", "inf", "-inf", "9" * 400, "0.5", "", " ", "x", "1,2"),
-    *("é", "\x00", "true", "training", "titan_x", "h100", "bf16", "int8", "fastest", "paleo"),
+    *("é", "\x07", "true", "training", "titan_x", "h100", "bf16", "int8", "fastest", "paleo"),
     *("1e-320", "4294967296", "16777217", "neuralpower:", "../x.json", "/", "lenet5", "World"),
 )
 

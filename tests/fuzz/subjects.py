@@ -53,7 +53,7 @@ def _json_lines(rng, data, other):
 
 
 def _files(folder, most=40_000):
-    paths = sorted((CONFIGS / folder).rglob("*.json"))
+    paths = sorted(path for path in (CONFIGS / folder).rglob("*.json") if "." not in path.stem)
     return [data for path in paths if len(data := path.read_bytes()) <= most]
 
 
