@@ -106,7 +106,10 @@ def test_a_device_without_power_says_so():
         (text(clock_mhz=5), "'clock_mhz' is 5"),
         (text(clock_mhz={"value": 0, "source": "x"}), "a number needed, one from"),
         (text(clock_mhz={"value": -1, "source": "x"}), "a number needed, one from"),
-        (text(idle_w={"value": -1, "source": "x"}), "'idle_w' has value -1; a number needed, 0, or one"),
+        (
+            text(idle_w={"value": -1, "source": "x"}),
+            "'idle_w' has value -1; a number needed, 0, or one",
+        ),
         (text(overhead_us={"value": -1, "source": "x"}), "'overhead_us' has value -1"),
         (text(default_dtype="fp64"), "'default_dtype' is 'fp64'; allowed: fp32, tf32, bf16"),
         (text(default_dtype=16), "'default_dtype' is 16; allowed: fp32"),

@@ -61,8 +61,9 @@ import sys
 sys.path.insert(0, "experiments")
 import journey_flags
 from absl import flags
+spec, device = journey_flags.define_network()
 flags.FLAGS(sys.argv)
-settings = journey_flags.request().config.settings
+settings = journey_flags.request(spec.value, device.value).config.settings
 print(settings.power, settings.mode, sep="; ")
 """
 
