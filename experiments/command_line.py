@@ -64,7 +64,8 @@ def run(main: Callable[[], None]) -> None:
     """
 
     def guarded(arguments: Sequence[str]) -> None:
-        logging.set_verbosity(logging.WARNING)
+        # What libraries log of an error would stand beside the one line that tells it.
+        logging.set_verbosity(logging.FATAL)
         if len(arguments) > 1:
             _stop(f"argument '{arguments[1]}' is not a flag; flags are written --name=value")
         try:

@@ -75,7 +75,9 @@ def gather(run: Evidence) -> Picture | None:
     queries = [query for query in run.queries if query.kind == "search"]
     if not baseline or not queries:
         return None
-    name, unit, one, key = _TERMS[report["config"]["objective"]]
+    objective = report["config"]["objective"]
+    # The unit of a term that a plugin registers stands in none of the run's files.
+    name, unit, one, key = _TERMS.get(objective, (objective, "", 1.0, objective))
     scale, prefixed = units.scale([query.cost * one for query in run.queries], unit)
     factor = one * scale
     share, what = (100.0, "validation accuracy [%]") if run.measured else (1.0, "proxy score [1]")
