@@ -61,6 +61,7 @@ def test_exact(tmp_path):
     assert found["front_points"] >= 1 and found["front_is_whole"]
 
 
+@pytest.mark.slow
 def test_nao(tmp_path):
     found = benchmarked(tmp_path, "nao")
     assert found["generations_are_alike"]

@@ -32,6 +32,7 @@ def done(tmp_path_factory):
     return folder, study(folder)
 
 
+@pytest.mark.slow
 def test_a_failing_network_is_reported_and_passed_over(done):
     folder, result = done
     assert result.returncode == 1, result.stderr
@@ -44,6 +45,7 @@ def test_a_failing_network_is_reported_and_passed_over(done):
     assert "Traceback" not in result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_every_row_is_what_its_run_reports(done):
     folder, _ = done
     for name, row in rows_of(folder).items():
@@ -59,6 +61,7 @@ def test_every_row_is_what_its_run_reports(done):
         assert row["provenance"] == report["after"]["provenance"]
 
 
+@pytest.mark.slow
 def test_the_page_holds_every_pair_and_points_to_the_runs(done):
     folder, _ = done
     text = (folder / "w" / "study.html").read_text()
@@ -69,6 +72,7 @@ def test_the_page_holds_every_pair_and_points_to_the_runs(done):
     assert "Not finished" in text and "line 2" in text and "Every convolution" in text
 
 
+@pytest.mark.slow
 def test_the_given_network_is_scored_once_for_all_devices(done):
     folder, _ = done
     log = folder / "w" / "tiny" / "given" / "checkpoints" / "given.jsonl"
