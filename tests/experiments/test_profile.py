@@ -127,7 +127,7 @@ def test_number_formats(spec, tmp_path):
         ("--power=guess", ("'guess'", "allowed: physical")),
         ("--measured_ms=-1", ("the measured time is -1", "above 0")),
         ("--picture=/absent/out.png", ("/absent/out.png",)),
-        ("--ppp_comp=62", ("ppp_comp is 62", "at most 1")),
+        ("--ppp_comp=62", ("ppp_comp is 62", "from 1e-09 to 1")),
         ("--batch_size=0", ("--batch_size",)),
         ("--batch_size=many", ("--batch_size",)),
         ("--json=/absent/out.json", ("/absent/out.json",)),
