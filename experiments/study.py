@@ -28,7 +28,7 @@ import runtime
 import tqdm
 from absl import flags
 
-from greennas_jax import checkpoints, journey, study
+from greennas_jax import checkpoints, journey, locks, study
 from greennas_jax.report import evidence, files, tables, units
 
 _SPECS = flags.DEFINE_list(
@@ -69,6 +69,7 @@ def main() -> None:
         _run(chosen[_ONLY.value], workdir)
         return
     workdir.mkdir(parents=True, exist_ok=True)
+    locks.hold(workdir / "lock", os.fspath(workdir))
     rows = {pair: study.Row(pair, study.WAITING, "", None) for pair in pairs}
     bar = tqdm.tqdm(pairs, unit="network", disable=not sys.stderr.isatty())
     for pair in bar:

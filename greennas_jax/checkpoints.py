@@ -4,7 +4,6 @@ Every training is logged as it ends, by architecture and seed; a resumed run ask
 trainings in the same order and is answered from the log, so that it ends like an unbroken one.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -164,33 +163,15 @@ def same_data(folder: Path, digest: str, name: str) -> None:
 
 
 def save_arrays(path: Path, tree: Any) -> None:
-    """Save the array leaves of a pytree with orbax (a folder that appears when it is whole).
+    """Save the array leaves of a pytree as one safetensors file that appears when it is whole.
 
     Raises:
       OSError: If it cannot be written.
     """
-    import orbax.checkpoint as ocp
+    import safetensors.numpy
 
     leaves = {f"{i:05d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
-    # What writes the folder raises whatever its layers below do: a full disk has many names.
-    try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(pathlib.Path(path).absolute(), leaves, force=True)
-    except Exception as error:
-        number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
-        told = " ".join(str(error).split())[:200]
-        raise OSError(number, f"cannot be saved ({told})", os.fspath(path)) from None
-    files.write_json(_seal(path), text_files.sealed({"arrays": _digest(leaves)}))
-
-
-def has_arrays(path: Path) -> bool:
-    """Return whether arrays were saved whole; what a kill cut off is saved again."""
-    return pathlib.Path(path).exists() and _seal(path).exists()
-
-
-def _seal(path: Path) -> pathlib.Path:
-    """Return the file that says what a folder of arrays holds; it appears after the folder."""
-    return pathlib.Path(f"{os.fspath(path)}.json")
+    files.write_bytes(path, safetensors.numpy.save(leaves, {"sha256": _digest(leaves)}))
 
 
 def _digest(leaves: dict[str, np.ndarray]) -> str:
@@ -206,23 +187,20 @@ def load_arrays(path: Path, tree: Any) -> Any:
     """Return a pytree of the same structure with the leaves that `save_arrays` saved.
 
     Raises:
-      ValueError: If the folder is damaged, or the leaves' shapes do not fit.
+      ValueError: If the file is damaged, or the leaves' shapes do not fit.
     """
-    import orbax.checkpoint as ocp
+    import safetensors
 
     leaves, structure = jax.tree.flatten(tree)
-    wanted = {f"{i:05d}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
-    stated = text_files.read_record(_seal(path))
-    damaged = f"{os.fspath(path)}: damaged; remove the folder, and what it holds is made again"
-    # What reads the folder raises whatever its layers below do.
+    damaged = f"{os.fspath(path)}: damaged; remove the file, and what it holds is made again"
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            found = checkpointer.restore(pathlib.Path(path).absolute(), wanted)
-    except Exception as error:
+        with safetensors.safe_open(path, framework="numpy") as held:
+            found = {name: held.get_tensor(name) for name in sorted(held.keys())}
+            stated = held.metadata() or {}
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{damaged} ({type(error).__name__})") from None
-    shapes = [np.shape(found[name]) for name in wanted]
-    if shapes != [np.shape(leaf) for leaf in leaves]:
-        raise ValueError(f"{os.fspath(path)}: its arrays do not fit this configuration")
-    if _digest({name: np.asarray(found[name]) for name in wanted}) != stated.get("arrays"):
+    if _digest(found) != stated.get("sha256"):
         raise ValueError(damaged)
-    return jax.tree.unflatten(structure, [jax.numpy.asarray(found[name]) for name in wanted])
+    if [array.shape for array in found.values()] != [np.shape(leaf) for leaf in leaves]:
+        raise ValueError(f"{os.fspath(path)}: its arrays do not fit this configuration")
+    return jax.tree.unflatten(structure, [jax.numpy.asarray(array) for array in found.values()])

@@ -149,8 +149,8 @@ def _taught(
     scene: Scene, config: PipelineConfig, folder: pathlib.Path, tell: Listener
 ) -> Embedding:
     """Return the embedding, its weights from the checkpoint where there is one."""
-    path = folder / "checkpoints" / "embedding"
-    if checkpoints.has_arrays(path):
+    path = folder / "checkpoints" / "embedding.safetensors"
+    if path.exists():
         return pipeline.embed(
             scene.prepared, config, restore=lambda model: checkpoints.load_arrays(path, model)
         )

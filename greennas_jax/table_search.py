@@ -1,6 +1,7 @@
 """A search of a tabular benchmark from request to log, over several seeds, to be continued."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -101,10 +102,10 @@ def teach(
     request: Request, found: TableProblem, costs: Any, folder: pathlib.Path | None
 ) -> Embedding:
     """Return the embedding of the problem's space, kept in a folder where one is given."""
-    kept = None if folder is None else folder / "embedding"
+    kept = None if folder is None else folder / "embedding.safetensors"
     restore = None
-    if kept is not None and checkpoints.has_arrays(kept):
-        restore = lambda model: checkpoints.load_arrays(kept, model)  # noqa: E731
+    if kept is not None and kept.exists():
+        restore = functools.partial(checkpoints.load_arrays, kept)
     space = found.space if request.structure else front_models.Unlabelled(found.space)
     taught = embedding.teach(
         space, costs, (TERM,), 0, request.model, request.training, restore=restore

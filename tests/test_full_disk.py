@@ -73,13 +73,13 @@ except OSError as error:
     assert error.filename == str(path), error
 else:
     raise SystemExit("saved on a full disk")
-assert not checkpoints.has_arrays(path)
+assert not path.exists()
 resource.setrlimit(resource.RLIMIT_FSIZE, before)
 checkpoints.save_arrays(path, tree)
 np.testing.assert_array_equal(checkpoints.load_arrays(path, tree)["w"], tree["w"].astype("f4"))
 """
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "embedding")],
+        [sys.executable, "-c", code, str(tmp_path / "embedding.safetensors")],
         cwd=programs.ROOT,
         capture_output=True,
         text=True,
@@ -90,25 +90,20 @@ np.testing.assert_array_equal(checkpoints.load_arrays(path, tree)["w"], tree["w"
 
 
 def test_damaged_arrays_are_refused_in_one_line(tmp_path):
-    tree = {"w": np.arange(300, dtype=np.float32)}
-    checkpoints.save_arrays(tmp_path / "tree", tree)
-    rng = np.random.default_rng(0)
-    for path in sorted((tmp_path / "tree").rglob("*")):
-        if not path.is_file() or not path.stat().st_size:
-            continue
-        good = path.read_bytes()
+    path, tree = tmp_path / "tree", {"w": np.arange(300, dtype=np.float32)}
+    checkpoints.save_arrays(path, tree)
+    good = path.read_bytes()
+    for place in range(len(good)):
         spoilt = bytearray(good)
-        for place in rng.integers(len(good), size=8):
-            spoilt[place] ^= 0x55
+        spoilt[place] ^= 0x55
         path.write_bytes(bytes(spoilt))
         try:
-            found = checkpoints.load_arrays(tmp_path / "tree", tree)
+            found = checkpoints.load_arrays(path, tree)
         except ValueError as error:
-            assert "damaged; remove the folder" in str(error) and "\n" not in str(error)
+            assert "tree: " in str(error) and "\n" not in str(error)
         else:
             # What was changed means nothing for the arrays.
             np.testing.assert_array_equal(found["w"], tree["w"])
-        path.write_bytes(good)
 
 
 @pytest.mark.skipif(os.path.exists("/proc/none"), reason="a folder of that name is there")

@@ -203,7 +203,6 @@ def _tensorboard(folder: pathlib.Path) -> Any:
     """Return TensorBoard's writer, None where tensorboardX is not installed."""
     if importlib.util.find_spec("tensorboardX") is None:
         return None
-    # Optional: it is not among the dependencies.
-    import tensorboardX  # pyright: ignore[reportMissingImports]
+    import tensorboardX  # pyright: ignore[reportMissingImports] -- not among the dependencies
 
     return tensorboardX.SummaryWriter(os.fspath(folder))

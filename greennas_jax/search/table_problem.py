@@ -70,6 +70,7 @@ class TableProblem:
     objective: str = "pareto"
     cost_is_free: bool = True
     target: float | None = None
+    _rows: dict[archives.Key, int] = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
         if self.objective not in OBJECTIVES:
@@ -81,7 +82,7 @@ class TableProblem:
 
     def rows(self, tokens: np.ndarray) -> np.ndarray:
         """Return the row of each canonical string [n, T], int64 [n]; -1 where there is none."""
-        known = self._rows  # pyright: ignore[reportAttributeAccessIssue] -- set on creation
+        known = self._rows
         return np.asarray([known.get(archives.key_of(row), -1) for row in tokens], int)
 
     def cost(self, tokens: np.ndarray) -> np.ndarray:
@@ -105,7 +106,7 @@ class TableProblem:
         seen, kept = set(known), []
         for row in self.space.canonical(tokens) if len(tokens) else tokens:
             key = archives.key_of(row)
-            if key not in seen and key in self._rows:  # pyright: ignore[reportAttributeAccessIssue]
+            if key not in seen and key in self._rows:
                 seen.add(key)
                 kept.append(row)
         shape = (0, len(self.space.positions))

@@ -2,9 +2,8 @@
 
 What a path goes through decides more than what a network is made of: how many weighted layers, how
 many that look at neighbouring pixels, how many that pool, on the longest, the shortest and the mean
-path. Layers that
-look at neighbouring pixels, with weights or without, make the receptive field. Dead ends are no
-part of any path.
+path. Layers that look at neighbouring pixels, with weights or without, make the receptive field.
+Dead ends are no part of any path.
 """
 
 import math

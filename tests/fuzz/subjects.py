@@ -205,13 +205,8 @@ def _reports():
 
 
 def _arrays_saved():
-    folder, _ = readers.saved()
-    parts = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [bytes([number]) + path.read_bytes() for number, path in enumerate(parts)]
-
-
-def _spoiled_saved(rng, data, other):
-    return data[:1] + mutations.of_bytes(rng, data[1:])
+    path, _ = readers.saved()
+    return [path.read_bytes()]
 
 
 _NOTE = {"dataset": "digits", "sha256": "0" * 64}
@@ -238,7 +233,7 @@ SUBJECTS = {
     "config": Subject(_configs, mutations.of_json, readers.config),
     "data_note": Subject(lambda: _dumped(_NOTE), mutations.of_json, readers.data_note),
     "spent": Subject(lambda: _dumped(_SPENT), mutations.of_json, readers.account),
-    "embedding": Subject(_arrays_saved, _spoiled_saved, readers.embedding),
+    "embedding": Subject(_arrays_saved, _spoiled_safetensors, readers.embedding),
     "report": Subject(_reports, mutations.of_json, readers.report),
 } | {
     f"grid_{name}": Subject(
