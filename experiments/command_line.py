@@ -37,12 +37,20 @@ def _parse(arguments: list[str]) -> list[str]:
     except SystemExit as stop:
         # absl ends --help with status 1, as if it had failed.
         raise SystemExit(0 if _HELP & set(arguments) else stop.code) from None
+    except BrokenPipeError:
+        _end_quietly()
+        raise SystemExit(0) from None
 
 
 def one_line(message: str) -> str:
     """Return a message in one line, whatever cannot be printed written as Python writes it."""
     line = " ".join(message.split())
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
+
+
+def _end_quietly() -> None:
+    """Let nothing more be written to a pipe whose reader has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stop(message: str) -> NoReturn:
@@ -75,7 +83,7 @@ def run(main: Callable[[], None]) -> None:
             main()
             sys.stdout.flush()
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _end_quietly()
         except (ValueError, OSError) as error:
             _stop(_describe(error))
 

@@ -24,6 +24,18 @@ NODES = (-(3**0.5), 0.0, 3**0.5)
 WEIGHTS = (1 / 6, 2 / 3, 1 / 6)
 
 
+class References(NamedTuple):
+    """Where the hypervolume of a query, or of each of several in turn, is counted from.
+
+    Attributes:
+      floor: Reference accuracy.
+      limit: Reference log cost.
+    """
+
+    floor: Any
+    limit: Any
+
+
 class FrontGoal(NamedTuple):
     """The front so far, the reference point, and the scale accuracies are modelled on.
 
@@ -127,7 +139,7 @@ def select(
     log_cost: jax.Array,
     allowed: jax.Array,
     goal: FrontGoal,
-    floors: jax.Array,
+    references: References,
     *,
     batch: int,
 ) -> jax.Array:
@@ -139,7 +151,7 @@ def select(
       log_cost: Float [M]; of modelled costs not read.
       allowed: bool [M].
       goal: The front; its last `batch` points are padding.
-      floors: Reference accuracy of each choice, float [batch].
+      references: Of each choice in turn, [batch].
       batch: How many to choose.
 
     Returns:
@@ -153,9 +165,9 @@ def select(
 
     def step(carry, inputs):
         covariance, allowed, goal = carry
-        floor, place = inputs
+        reference, place = inputs
         spread = jnp.sqrt(jnp.maximum(jnp.diagonal(covariance), 1e-8) + noise)
-        goal = goal._replace(floor=floor)
+        goal = goal._replace(floor=reference.floor, limit=reference.limit)
         if goal.cost is None:
             gain = log_gain(goal, mean, spread, log_cost)
         else:
@@ -171,6 +183,8 @@ def select(
         return (covariance, allowed.at[index].set(False), goal), found
 
     places = goal.accuracies.shape[0] - batch + jnp.arange(batch)
-    goal = goal._replace(floor=jnp.asarray(goal.floor, mean.dtype))
-    _, chosen = jax.lax.scan(step, (covariance, allowed, goal), (floors, places), length=batch)
+    goal = goal._replace(
+        floor=jnp.asarray(goal.floor, mean.dtype), limit=jnp.asarray(goal.limit, mean.dtype)
+    )
+    _, chosen = jax.lax.scan(step, (covariance, allowed, goal), (references, places), length=batch)
     return chosen

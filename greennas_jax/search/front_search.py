@@ -2,14 +2,14 @@
 
 Accuracy is modelled on the structure labels of the live graph: by the heads where a point of the
 embedding moves, exactly where it was decoded. The reference of the gain takes turns between the
-accuracy of a network that has learned nothing and one near the best, so that neither the cheap end
-nor the best of the front is forgotten.
+accuracy of a network that has learned nothing and one near the best, the latter at any cost and
+below the middling one, so that neither the cheap end nor the best of the front is forgotten.
 
 Shapes: n strings, T tokens, F labels, R starts.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from greennas_jax.nao import front_gain, latent_search
 from greennas_jax.nao.acquisition import AccuracyModel, Goal, Worth
 from greennas_jax.nao.embedding import Embedding
 from greennas_jax.nao.evidence import padded
-from greennas_jax.nao.front_gain import BestGoal, FrontGoal
+from greennas_jax.nao.front_gain import BestGoal, FrontGoal, References
 from greennas_jax.nao.labels import Warp
 from greennas_jax.nao.latent_search import LatentConfig
 from greennas_jax.search import archive as archives
@@ -32,9 +32,22 @@ SELECTED = 256
 POINTS = 64
 SAMPLES, STRATA = 2048, 32
 SOFT, HARD = 0.05, 0.002
-# Reference accuracies that queries take turns with, as shares of the way from a network that has
-# learned nothing to the best one, on the modelled scale.
-TURNS = (0.0, 2 / 3)
+
+
+class Turn(NamedTuple):
+    """One of the reference points that queries take turns with.
+
+    Attributes:
+      share: Reference accuracy, as a share of the way from a network that has learned nothing to
+        the best one, on the modelled scale.
+      quantile: Reference cost, among all costs that are known.
+    """
+
+    share: float
+    quantile: float
+
+
+TURNS = (Turn(0.0, 1.0), Turn(2 / 3, 1.0), Turn(2 / 3, 0.5))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,9 +111,9 @@ class FrontSearch:
         """Return up to `batch` new canonical strings, int32 [n, T]."""
         if len(observed.accuracy) < 2:
             return self._first(observed, max(batch, 1), rng)
-        posterior, goal, floors = self._fit(observed, batch, rng)
+        posterior, goal, references = self._fit(observed, batch, rng)
         pool = self._candidates(observed, posterior, goal, rng)
-        return self._select(pool, posterior, goal, floors, batch)
+        return self._select(pool, posterior, goal, references, batch)
 
     def labels(self, tokens: np.ndarray) -> np.ndarray:
         """Return the standardised labels float32 [n, F] of strings [n, T]."""
@@ -118,13 +131,15 @@ class FrontSearch:
         return front_models.fit(self.config.model, self.config.view, rows, targets, rng)
 
     def _first(self, observed: Observed, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Return a cheap string and others far apart in the labels, out of some samples."""
+        """Return strings of all costs where costs are known, else some far apart in the labels."""
         space = self.problem.space
         drawn = self.problem.admitted(space.sample(rng, self.config.spread), observed.keys())
+        if self.problem.cost_is_free:
+            order = np.argsort(self._log_cost(drawn), kind="stable")
+            strata = [part for part in np.array_split(order, count) if len(part)]
+            return drawn[[int(rng.choice(part)) for part in strata]]
         rows = self.rows(drawn)
-        # The cheap end of a front is far from all else; where costs are known it comes first.
-        order = np.argsort(self._log_cost(drawn), kind="stable")
-        chosen = [int(rng.choice(order[: -(-len(order) // count)]))]
+        chosen = [int(rng.integers(len(drawn)))]
         while len(chosen) < min(count, len(rows)):
             gaps = ((rows[:, None] - rows[chosen][None]) ** 2).sum(-1).min(1)
             chosen.append(int(np.argmax(gaps)))
@@ -132,44 +147,39 @@ class FrontSearch:
 
     def _fit(
         self, observed: Observed, batch: int, rng: np.random.Generator
-    ) -> tuple[AccuracyModel, Worth, np.ndarray]:
-        """Return the accuracy model, the goal and the reference accuracies of a batch."""
-        problem, accuracy = self.problem, observed.accuracy
+    ) -> tuple[AccuracyModel, Worth, References]:
+        """Return the accuracy model, the goal and the references of a batch."""
+        problem, accuracy, costs = self.problem, observed.accuracy, np.log(observed.cost)
         best = float(accuracy.max())
         lowest = min(best, problem.floor)
         warp = Warp(best + self.config.margin * (best - lowest) + 1e-6)
         rows = self.rows(observed.tokens)
         posterior = self._model(rows, warp.forward(accuracy), rng)
-        costs, limit = np.log(observed.cost), float(np.log(problem.costs.max()))
-        cost = None
-        if not problem.cost_is_free:
-            cost, limit = self._model(rows, costs, rng), float(costs.max())
+        cost = None if problem.cost_is_free else self._model(rows, costs, rng)
+        known = np.log(problem.costs) if problem.cost_is_free else costs
+        references = _references(warp, (lowest, best), known, len(accuracy) + np.arange(batch))
         if problem.objective == "constrained":
             target = float(warp.forward(np.asarray(problem.target)))
             feasible = accuracy >= problem.target
             cheapest = costs[feasible].min() if feasible.any() else costs.max()
-            goal = Goal(jnp.asarray(target), jnp.asarray(cheapest))
-            return posterior, goal, np.full(batch, problem.floor)
+            return posterior, Goal(jnp.asarray(target), jnp.asarray(cheapest)), references
         if problem.objective == "accuracy":
             goal = BestGoal(jnp.asarray(best), jnp.asarray(warp.ceiling))
-            return posterior, goal, np.full(batch, problem.floor)
+            return posterior, goal, references
         kept = table_problem.nondominated(accuracy, costs)
         points = -(-(int(kept.sum()) + batch) // POINTS) * POINTS
-        levels, places = np.full(points, front_gain.ABSENT), np.full(points, limit)
+        levels, places = np.full(points, front_gain.ABSENT), np.full(points, known.max())
         levels[: kept.sum()], places[: kept.sum()] = accuracy[kept], costs[kept]
-        low, high = warp.forward(np.asarray([lowest, best]))
-        turns = np.asarray(TURNS)[(len(accuracy) + np.arange(batch)) % len(TURNS)]
-        floors = warp.backward(low + turns * (high - low))
         goal = FrontGoal(
             accuracies=jnp.asarray(levels, jnp.float32),
             log_costs=jnp.asarray(places, jnp.float32),
-            floor=jnp.asarray(floors[0], jnp.float32),
-            limit=jnp.asarray(limit, jnp.float32),
+            floor=jnp.asarray(references.floor[0], jnp.float32),
+            limit=jnp.asarray(references.limit[0], jnp.float32),
             ceiling=jnp.asarray(warp.ceiling, jnp.float32),
             softness=jnp.asarray(SOFT, jnp.float32),
             cost=cost,
         )
-        return posterior, goal, floors
+        return posterior, goal, references
 
     def _candidates(self, observed, posterior, goal, rng: np.random.Generator) -> np.ndarray:
         """Return new strings [n, T] worth scoring."""
@@ -260,26 +270,52 @@ class FrontSearch:
             found.append(np.asarray(worth)[: len(rows[part])])
         return np.concatenate(found) if found else np.zeros(0)
 
-    def _select(self, pool, posterior, goal, floors: np.ndarray, batch: int) -> np.ndarray:
+    def _select(self, pool, posterior, goal, references: References, batch: int) -> np.ndarray:
         """Return the batch of the largest expected gain."""
         if len(pool) == 0:
             return pool
-        worth = self._worth(pool, posterior, goal)
-        order = np.argsort(-worth, kind="stable")
         if batch == 1 or not isinstance(goal, FrontGoal):
+            order = np.argsort(-self._worth(pool, posterior, goal), kind="stable")
             return pool[order[:batch]]
-        pool = pool[order[:SELECTED]]
+        pool = pool[self._promising(pool, posterior, goal, references)]
         chosen = front_gain.select(
             posterior,
             padded(self.rows(pool), SELECTED),
             padded(self._log_cost(pool), SELECTED),
             jnp.arange(SELECTED) < len(pool),
             goal._replace(softness=jnp.asarray(HARD, jnp.float32)),
-            jnp.asarray(floors, jnp.float32),
+            References(*(jnp.asarray(part, jnp.float32) for part in references)),
             batch=batch,
         )
         chosen = np.asarray(chosen)
         return pool[chosen[chosen >= 0]]
+
+    def _promising(self, pool, posterior, goal: FrontGoal, references: References) -> np.ndarray:
+        """Return which strings of a pool are worth most by any of the references, at most 256."""
+        points = sorted(set(zip(*(part.tolist() for part in references), strict=True)))
+        found = []
+        for floor, limit in points:
+            point = References(jnp.asarray(floor, jnp.float32), jnp.asarray(limit, jnp.float32))
+            worth = self._worth(pool, posterior, goal._replace(**point._asdict()))
+            found.append(np.argsort(-worth, kind="stable")[: SELECTED // len(points)])
+        return np.unique(np.concatenate(found))
+
+
+def _references(
+    warp: Warp, span: tuple[float, float], costs: np.ndarray, numbers: np.ndarray
+) -> References:
+    """Return the reference points of queries with some numbers [n].
+
+    Args:
+      warp: The scale accuracies are modelled on.
+      span: Accuracy of a network that has learned nothing, and the best one.
+      costs: Log costs that are known.
+      numbers: Of the queries.
+    """
+    turns = [TURNS[number % len(TURNS)] for number in numbers]
+    low, high = warp.forward(np.asarray(span))
+    floors = warp.backward(low + np.asarray([turn.share for turn in turns]) * (high - low))
+    return References(floors, np.quantile(costs, [turn.quantile for turn in turns]))
 
 
 @jax.jit

@@ -20,10 +20,11 @@ out, as are the 1x1 convolutions of inputs that are not read.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from greennas_jax.spaces import cell_layers
 from greennas_jax.spaces import nao_cell_strings as strings
 from greennas_jax.spec.network import Layer, Network
 
@@ -128,31 +129,13 @@ def live_places(config: PairConfig, reads: Sequence[Reads]) -> list[bool]:
     return live
 
 
-def _layer(name: str, kind: str, parents: tuple[str, ...], **attributes: Any) -> Layer:
-    return Layer(name=name, type=kind, parents=parents, attributes=attributes)
-
-
-def _convolution(
-    name: str, parent: str, kernel: int, channels: int, stride: int = 1, **more: Any
-) -> Layer:
-    return _layer(
-        name,
-        "Convolution",
-        (parent,),
-        filter=[kernel, kernel, -1, channels],
-        strides=[1, stride, stride, 1],
-        padding=[kernel // 2, kernel // 2],
-        use_bias=False,
-        activation_fn=None,
-        **more,
-    )
-
-
 def pointwise(name: str, parent: str, channels: int, stride: int = 1) -> list[Layer]:
     """Return rectifier, 1x1 convolution and batch normalisation, the last under the name itself."""
     return [
-        _layer(f"{name}/relu", "ReLU", (parent,)),
-        _convolution(name, f"{name}/relu", 1, channels, stride, normalizer_fn="batch_norm"),
+        cell_layers.layer(f"{name}/relu", "ReLU", (parent,)),
+        cell_layers.convolution(
+            name, f"{name}/relu", 1, channels, stride, normalizer_fn="batch_norm"
+        ),
     ]
 
 
@@ -162,9 +145,9 @@ def _separable(name: str, parent: str, kernel: int, channels: int, stride: int) 
     for turn, end, step in ((1, f"{name}/first", stride), (2, name, 1)):
         rectified, spread = f"{name}/relu{turn}", f"{name}/depthwise{turn}"
         layers += [
-            _layer(rectified, "ReLU", (parent,)),
-            _convolution(spread, rectified, kernel, channels, step, groups=channels),
-            _convolution(end, spread, 1, channels, normalizer_fn="batch_norm"),
+            cell_layers.layer(rectified, "ReLU", (parent,)),
+            cell_layers.convolution(spread, rectified, kernel, channels, step, groups=channels),
+            cell_layers.convolution(end, spread, 1, channels, normalizer_fn="batch_norm"),
         ]
         parent = end
     return layers
@@ -177,17 +160,17 @@ def branch(name: str, parent: str, operation: int, channels: int, stride: int) -
     if operation < 2:
         return _separable(name, parent, (3, 5)[operation], channels, stride)
     window = {"ksize": [1, 3, 3, 1], "strides": [1, stride, stride, 1], "padding": [1, 1]}
-    return [_layer(name, ("AvgPool", "Pooling")[operation - 2], (parent,), **window)]
+    return [cell_layers.layer(name, ("AvgPool", "Pooling")[operation - 2], (parent,), **window)]
 
 
 def added(name: str, parents: tuple[str, ...]) -> Layer:
     """Return the sum of a node's branches."""
-    return _layer(name, "Elementwise", parents)
+    return cell_layers.layer(name, "Elementwise", parents)
 
 
 def joined(name: str, parents: tuple[str, ...]) -> list[Layer]:
     """Return what concatenates loose ends; of one alone nothing."""
-    return [_layer(name, "Concatenate", parents, dim=3)] if len(parents) > 1 else []
+    return [cell_layers.layer(name, "Concatenate", parents, dim=3)] if len(parents) > 1 else []
 
 
 def cell(
@@ -222,21 +205,23 @@ def one_cell(tokens: np.ndarray, stride: int = 1) -> Network:
     """Return a cell [20] alone, between the inputs it reads and a rectifier."""
     layers, last = cell(tokens, "cell", ("before", "previous"), 8, stride)
     inputs = [
-        _layer(name, "Input", (), tensor=[1, 8, 8, 8])
+        cell_layers.layer(name, "Input", (), tensor=[1, 8, 8, 8])
         for name, read in zip(("before", "previous"), strings.reads(tokens), strict=True)
         if read
     ]
-    return Network(name="cell", layers=(*inputs, *layers, _layer("relu", "ReLU", (last,))))
+    return Network(
+        name="cell", layers=(*inputs, *layers, cell_layers.layer("relu", "ReLU", (last,)))
+    )
 
 
 def head(source: str, size: int, classes: int) -> list[Layer]:
     """Return what follows the last cell, whose output has a height and width."""
     window = {"ksize": [1, size, size, 1], "strides": [1, 1, 1, 1], "padding": "VALID"}
     return [
-        _layer("relu", "ReLU", (source,)),
-        _layer("pool", "AvgPool", ("relu",), **window),
-        _layer("fc", "InnerProduct", ("pool",), num_outputs=classes, activation_fn=None),
-        _layer("softmax", "Softmax", ("fc",), num_classes=classes),
+        cell_layers.layer("relu", "ReLU", (source,)),
+        cell_layers.layer("pool", "AvgPool", ("relu",), **window),
+        cell_layers.layer("fc", "InnerProduct", ("pool",), num_outputs=classes, activation_fn=None),
+        cell_layers.layer("softmax", "Softmax", ("fc",), num_classes=classes),
     ]
 
 
@@ -244,8 +229,8 @@ def stem(config: PairConfig) -> list[Layer]:
     """Return the input and the first convolution."""
     size = [config.batch_size, config.image, config.image, config.colours]
     return [
-        _layer("data", "Input", (), tensor=size),
-        _convolution("stem", "data", 3, config.channels, normalizer_fn="batch_norm"),
+        cell_layers.layer("data", "Input", (), tensor=size),
+        cell_layers.convolution("stem", "data", 3, config.channels, normalizer_fn="batch_norm"),
     ]
 
 

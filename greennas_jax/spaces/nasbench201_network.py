@@ -8,10 +8,10 @@ cell is rectifier, convolution, batch normalisation; pooling does not count its 
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
+from greennas_jax.spaces import cell_layers
 from greennas_jax.spaces import nasbench201_strings as strings
 from greennas_jax.spec.network import Layer, Network, SpecError
 
@@ -51,37 +51,18 @@ class CellConfig:
             )
 
 
-def _layer(name: str, kind: str, parents: tuple[str, ...], **attributes: Any) -> Layer:
-    return Layer(name=name, type=kind, parents=parents, attributes=attributes)
-
-
-def _convolution(
-    name: str, parent: str, kernel: int, channels: int, stride: int = 1, **more: Any
-) -> Layer:
-    return _layer(
-        name,
-        "Convolution",
-        (parent,),
-        filter=[kernel, kernel, -1, channels],
-        strides=[1, stride, stride, 1],
-        # Padding of one side is symmetric, as the original's; SAME of stride 2 is not.
-        padding=[kernel // 2, kernel // 2],
-        use_bias=False,
-        activation_fn=None,
-        **more,
-    )
-
-
 def _rectified(name: str, parent: str, kernel: int, channels: int, stride: int = 1) -> list[Layer]:
     """Return rectifier, convolution and batch normalisation, the last under the name itself."""
     return [
-        _layer(f"{name}/relu", "ReLU", (parent,)),
-        _convolution(name, f"{name}/relu", kernel, channels, stride, normalizer_fn="batch_norm"),
+        cell_layers.layer(f"{name}/relu", "ReLU", (parent,)),
+        cell_layers.convolution(
+            name, f"{name}/relu", kernel, channels, stride, normalizer_fn="batch_norm"
+        ),
     ]
 
 
 def _pooled(name: str, parent: str) -> Layer:
-    return _layer(
+    return cell_layers.layer(
         name, "AvgPool", (parent,), ksize=[1, 3, 3, 1], strides=[1, 1, 1, 1], padding=[1, 1]
     )
 
@@ -113,7 +94,7 @@ def cell(tokens: np.ndarray, name: str, source: str, channels: int) -> tuple[lis
                 layers.extend(_rectified(edge, nodes[start], kernel, channels))
                 arriving.append(edge)
         if len(arriving) > 1:
-            layers.append(_layer(f"{name}/node{node}", "Elementwise", tuple(arriving)))
+            layers.append(cell_layers.layer(f"{name}/node{node}", "Elementwise", tuple(arriving)))
             arriving = [f"{name}/node{node}"]
         nodes.append(arriving[0] if arriving else "")
     return layers, nodes[strings.OUTPUT]
@@ -122,8 +103,8 @@ def cell(tokens: np.ndarray, name: str, source: str, channels: int) -> tuple[lis
 def one_cell(tokens: np.ndarray) -> Network:
     """Return a connected cell [6] alone, between an input and a rectifier."""
     layers, last = cell(tokens, "cell", "data", STEM)
-    data = _layer("data", "Input", (), tensor=[1, 8, 8, STEM])
-    return Network(name="cell", layers=(data, *layers, _layer("relu", "ReLU", (last,))))
+    data = cell_layers.layer("data", "Input", (), tensor=[1, 8, 8, STEM])
+    return Network(name="cell", layers=(data, *layers, cell_layers.layer("relu", "ReLU", (last,))))
 
 
 def _reduction(name: str, source: str, channels: int) -> tuple[list[Layer], str]:
@@ -131,7 +112,7 @@ def _reduction(name: str, source: str, channels: int) -> tuple[list[Layer], str]
     layers = [
         *_rectified(f"{name}/first", source, 3, channels, 2),
         *_rectified(f"{name}/second", f"{name}/first", 3, channels),
-        _layer(
+        cell_layers.layer(
             f"{name}/pool",
             "AvgPool",
             (source,),
@@ -139,8 +120,8 @@ def _reduction(name: str, source: str, channels: int) -> tuple[list[Layer], str]
             strides=[1, 2, 2, 1],
             padding="VALID",
         ),
-        _convolution(f"{name}/shortcut", f"{name}/pool", 1, channels),
-        _layer(f"{name}/add", "Elementwise", (f"{name}/shortcut", f"{name}/second")),
+        cell_layers.convolution(f"{name}/shortcut", f"{name}/pool", 1, channels),
+        cell_layers.layer(f"{name}/add", "Elementwise", (f"{name}/shortcut", f"{name}/second")),
     ]
     return layers, f"{name}/add"
 
@@ -178,8 +159,8 @@ def surrounded(tokens: np.ndarray, config: CellConfig) -> Network:
     cells = config.cells if any(strings.live_edges(tokens)) else 0
     size = [config.batch_size, config.image, config.image, config.colours]
     layers = [
-        _layer("data", "Input", (), tensor=size),
-        _convolution("stem", "data", 3, config.channels, normalizer_fn="batch_norm"),
+        cell_layers.layer("data", "Input", (), tensor=size),
+        cell_layers.convolution("stem", "data", 3, config.channels, normalizer_fn="batch_norm"),
     ]
     last, channels, size = "stem", config.channels, config.image
     for stage in range(1, config.stages + 1):
@@ -191,9 +172,9 @@ def surrounded(tokens: np.ndarray, config: CellConfig) -> Network:
             found, last = cell(tokens, f"stage{stage}_{number}", last, channels)
             layers.extend(found)
     layers += [
-        _layer("norm", "BatchNorm", (last,)),
-        _layer("relu", "ReLU", ("norm",)),
-        _layer(
+        cell_layers.layer("norm", "BatchNorm", (last,)),
+        cell_layers.layer("relu", "ReLU", ("norm",)),
+        cell_layers.layer(
             "pool",
             "AvgPool",
             ("relu",),
@@ -201,7 +182,9 @@ def surrounded(tokens: np.ndarray, config: CellConfig) -> Network:
             strides=[1, 1, 1, 1],
             padding="VALID",
         ),
-        _layer("fc", "InnerProduct", ("pool",), num_outputs=config.classes, activation_fn=None),
-        _layer("softmax", "Softmax", ("fc",), num_classes=config.classes),
+        cell_layers.layer(
+            "fc", "InnerProduct", ("pool",), num_outputs=config.classes, activation_fn=None
+        ),
+        cell_layers.layer("softmax", "Softmax", ("fc",), num_classes=config.classes),
     ]
     return Network(name=f"NAS-Bench-201 {strings.text(tokens)}", layers=tuple(layers))

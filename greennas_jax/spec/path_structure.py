@@ -6,6 +6,7 @@ path. Layers that look at neighbouring pixels, with weights or without, make the
 Dead ends are no part of any path.
 """
 
+import collections
 import math
 from collections.abc import Callable, Sequence
 
@@ -19,11 +20,11 @@ NAMES = (
     "spatial",
     "pointwise",
     "pooled",
+    "shortcuts",
     "log2_paths",
     *(f"{measure}_{which}" for measure in MEASURES for which in ("longest", "mean", "shortest")),
     "shortest",
     "identity",
-    *(f"without_{measure}" for measure in MEASURES[:3]),
 )
 
 
@@ -47,6 +48,20 @@ def is_neighbouring(layer: Layer) -> bool:
 def acts(layer: Layer) -> bool:
     """Return whether a layer weights or pools."""
     return structure.is_weighted(layer) or is_pool(layer)
+
+
+def shortcuts(live: Sequence[Layer]) -> int:
+    """Return how many addends of sums are no branch's own result but pass something on as it is.
+
+    Such an addend is an input, a sum itself, or read by other layers too.
+
+    Args:
+      live: Live layers in topological order.
+    """
+    layers = {layer.name: layer for layer in live}
+    readers = collections.Counter(parent for layer in live for parent in layer.parents)
+    addends = [p for layer in live if len(layer.parents) > 1 for p in layer.parents]
+    return sum(readers[name] > 1 or len(layers[name].parents) != 1 for name in addends)
 
 
 def directness(live: Sequence[Layer]) -> float:
@@ -75,10 +90,10 @@ RULES: dict[str, Callable[[Layer], bool]] = {
 def descriptors(network: Network) -> dict[str, float]:
     """Return exact descriptors of the live graph under NAMES.
 
-    `spatial`, `pointwise` and `pooled` count live layers; `log2_paths` is that of the number of
-    paths; `M_longest`, `M_mean` and `M_shortest` are depths over paths that count layers of kind M
-    alone; `shortest` is the least depth in layers that weight or pool; `identity` tells how
-    directly the output sees the input; `without_M` is the share of paths without a layer of kind M.
+    `spatial`, `pointwise` and `pooled` count live layers; `shortcuts` counts what sums add up as it
+    is; `log2_paths` is that of the number of paths; `M_longest`, `M_mean` and `M_shortest` are
+    depths over paths that count layers of kind M alone; `shortest` is the least depth in layers
+    that weight or pool; `identity` tells how directly the output sees the input.
 
     Raises:
       SpecError: If the network's graph is not valid.
@@ -91,11 +106,11 @@ def descriptors(network: Network) -> dict[str, float]:
         spatial,
         sum(map(structure.is_weighted, live)) - spatial,
         sum(map(is_pool, live)),
+        shortcuts(live),
         math.log2(count),
     ]
     for paths in found.values():
         values += [paths.longest, paths.total_depth / count, paths.shortest]
     values.append(structure.paths_through(live, acts).shortest)
     values.append(directness(live))
-    values += [structure.paths_avoiding(live, RULES[name]) / count for name in MEASURES[:3]]
     return dict(zip(NAMES, map(float, values), strict=True))

@@ -93,16 +93,6 @@ def paths_through(live: Sequence[Layer], counted: Callable[[Layer], bool] = is_w
     return _joined(ends, 0) if ends else Paths(0, 0, 0, 0)
 
 
-def paths_avoiding(live: Sequence[Layer], counted: Callable[[Layer], bool]) -> int:
-    """Return the number of paths through layers in topological order that meet none counted."""
-    found: dict[str, int] = {}
-    for layer in live:
-        reached = sum(found[parent] for parent in layer.parents) if layer.parents else 1
-        found[layer.name] = 0 if counted(layer) else reached
-    read = {parent for layer in live for parent in layer.parents}
-    return sum(found[layer.name] for layer in live if layer.name not in read)
-
-
 def _joined(incoming: list[Paths], weight: int) -> Paths:
     """Return the union of paths, each `weight` deeper."""
     count = sum(one.count for one in incoming)

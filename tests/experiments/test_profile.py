@@ -166,8 +166,9 @@ def test_help():
     assert "python experiments/profile.py" in result.stdout
 
 
-def test_a_reader_that_closes_the_pipe(spec):
-    command = f"{sys.executable} experiments/profile.py --spec={spec} --device=k20 | true"
+@pytest.mark.parametrize("flags", ["--spec={spec} --device=k20", "--help"])
+def test_a_reader_that_closes_the_pipe(spec, flags):
+    command = f"{sys.executable} experiments/profile.py {flags.format(spec=spec)} | true"
     result = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command],
         cwd=ROOT,

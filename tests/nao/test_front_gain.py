@@ -83,7 +83,7 @@ def test_a_batch_does_not_choose_the_same_gain_twice():
     costs = jnp.array([2.4, 2.4, 1.5, 2.9])
     chosen = front_gain.select(
         model, mean[:, None], costs, jnp.array([True, True, True, False]), FRONT,
-        jnp.full(2, 0.5), batch=2,
+        front_gain.References(jnp.full(2, 0.5), jnp.full(2, FRONT.limit)), batch=2,
     )  # fmt: skip
     assert chosen.tolist() == [2, 0]
     gains = [area_gained(0.95, 2.4), area_gained(0.8, 1.5)]

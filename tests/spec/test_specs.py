@@ -33,14 +33,14 @@ PARAMETERS = {
     # The stem; three blocks of two 3x3 convolutions with two figures a channel for normalisation,
     # the last two with a projection; 64-10.
     "resnet8_digits": 176 + 4_672 + (13_952 + 576) + (55_552 + 2_176) + 650,
-    # The stem; 9 weights a channel and 1x1 convolutions 32-64-128-128-256-256, two figures a
-    # channel; 256-10.
+    # The stem; 9 weights a channel and 1x1 convolutions 32-64-128-128-256-256-256-256, two
+    # figures a channel; 256-10.
     "mobilenet_digits": 352
     + (352 + 2_176)
     + (704 + 8_448)
     + (1_408 + 16_640)
     + (1_408 + 33_280)
-    + (2_816 + 66_048)
+    + 3 * (2_816 + 66_048)
     + 2_570,
 }
 # Maps in front of the classifier.
@@ -69,7 +69,7 @@ LONGEST_DEPTH = {
     "mobilenet_v1": 28,
     "plain_digits": 6,
     "resnet8_digits": 8,
-    "mobilenet_digits": 12,
+    "mobilenet_digits": 16,
 }
 
 
