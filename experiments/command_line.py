@@ -58,6 +58,11 @@ def _stop(message: str) -> NoReturn:
     raise SystemExit(BAD_INPUT)
 
 
+def say(error: OSError | ValueError) -> None:
+    """Print the line that tells of a bad input."""
+    print(f"error: {one_line(_describe(error))}", file=sys.stderr)
+
+
 def _describe(error: OSError | ValueError) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{os.fspath(error.filename)}: {error.strerror}"

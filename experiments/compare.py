@@ -16,6 +16,7 @@ import sys
 import command_line
 import journey_flags
 import runtime
+import several
 import tqdm
 from absl import flags
 
@@ -50,6 +51,9 @@ def _request(request: journey.Request, algorithm: str, seed: int) -> journey.Req
 
 def main() -> None:
     """Run every algorithm on every seed and compare what they found."""
+    several.refuse(
+        "a comparison's searches are runs of their own; start optimize.py on many processes"
+    )
     given, seeds = journey_flags.request(_SPEC.value, _DEVICE.value), _seeds()
     folder = pathlib.Path(journey_flags.WORKDIR.value)
     # Bad names are told before the first run.

@@ -8,20 +8,26 @@ Writes WORKDIR/queries.csv (seed, step, arch_str, accuracy, energy_mj), one line
 order, config.json and, of nao, checkpoints/embedding. The same command goes on where a killed run
 stopped and ends with the same file. Prints the hypervolume that the queries reach, against that of
 the whole table.
+
+On several processes or hosts as optimize.py: the same command everywhere, with --coordinator,
+--num_processes and --process_id.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 import sys
 
 import command_line
 import runtime
+import several
 import tqdm
 from absl import flags
 
 from greennas_jax import checkpoints, plugins, table_search
 from greennas_jax.accuracy import table as tables
+from greennas_jax.mesh import handover, team
 from greennas_jax.report import front_table
 from greennas_jax.search import front_search, table_problem, tabular
 
@@ -112,24 +118,36 @@ def _request() -> table_search.Request:
 def main() -> None:
     """Search under every seed."""
     request = _request()
+    several.check()
     problem = table_search.problem(request)
     runtime.prepare(split=False)
+    with several.team() as scratch:
+        _search(request, problem, scratch)
+
+
+def _search(
+    request: table_search.Request, problem: table_problem.TableProblem, scratch: pathlib.Path
+) -> None:
+    """Search as one of the processes of the run."""
     seeds = range(_FIRST_SEED.value, _FIRST_SEED.value + _SEEDS.value)
     identity = {**dataclasses.asdict(request), "seeds": [seeds.start, seeds.stop]}
     identity |= {"plugins": plugins.loaded()} if plugins.loaded() else {}
-    workdir = checkpoints.claim(_WORKDIR.value, identity)
+    team.agree("the request", identity)
+    workdir = handover.workdir(
+        lambda: checkpoints.claim(_WORKDIR.value, identity), ("queries.csv", "checkpoints"), scratch
+    )
     bar, tell = _bar(request, seeds)
     with bar:
         found = table_search.run(request, problem, seeds, workdir, tell)
-    print(front_table.text(problem, found))
-    print(f"queries are in {workdir / 'queries.csv'}")
+    if team.is_first():
+        print(front_table.text(problem, found))
+        print(f"queries are in {workdir / 'queries.csv'}")
 
 
 def _bar(request: table_search.Request, seeds: range) -> tuple[tqdm.tqdm, table_search.Progress]:
     """Return a bar for a person at a terminal, which a pipe never sees, and what moves it."""
-    bar = tqdm.tqdm(
-        total=request.config.budget * len(seeds), unit="query", disable=not sys.stderr.isatty()
-    )
+    hidden = not (sys.stderr.isatty() and team.is_first())
+    bar = tqdm.tqdm(total=request.config.budget * len(seeds), unit="query", disable=hidden)
 
     def tell(seed: int, done: int, observed: table_problem.Observed) -> None:
         bar.set_postfix_str(f"seed {seed}, best accuracy {observed.accuracy.max():.5g}", False)

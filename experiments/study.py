@@ -25,6 +25,7 @@ import threading
 import command_line
 import journey_flags
 import runtime
+import several
 import tqdm
 from absl import flags
 
@@ -55,6 +56,10 @@ FAILED = 1
 
 def main() -> None:
     """Run the study, or one pair of it."""
+    several.refuse(
+        "a study's pairs are runs of their own; "
+        "give each machine its own with --only=NETWORK/DEVICE"
+    )
     pairs = study.pairs(study.specs(_SPECS.value), _DEVICES.value)
     for name in _DEVICES.value:
         journey_flags.check(name)

@@ -29,6 +29,7 @@ from greennas_jax.export import delivery, weights
 from greennas_jax.measure import machine, meters, networks
 from greennas_jax.measure.execution import Wanted
 from greennas_jax.measure.spending import Account
+from greennas_jax.mesh import team
 from greennas_jax.nao.embedding import Embedding
 from greennas_jax.pipeline import PipelineConfig, Prepared, Solution
 from greennas_jax.report import comparison, evidence, files
@@ -333,14 +334,16 @@ def travel(
         search alone; by default they stay in the folder.
 
     Returns:
-      The report.
+      The report. Of a run's processes the first alone has it, and writes what it leaves.
     """
     meter = meters.find(machine.here().platform)
     account = Account(folder / "checkpoints" / "spent.json", meter, request.assumed_watts)
 
     scene = scene or set_out(request)
     if scene.data is not None:
-        checkpoints.same_data(folder, summary.digest(scene.data), request.dataset)
+        digest = summary.digest(scene.data)
+        team.agree(f"the data set '{request.dataset}'", digest)
+        checkpoints.same_data(folder, digest, request.dataset)
     shared = shared or folder / "checkpoints"
     account.note()
     tell(
@@ -387,13 +390,14 @@ def travel(
         limits=limits,
         config=configuration.plain(request.config),
     )
-    publishing.publish(
-        request.network,
-        found.problem,
-        found.solution,
-        request.config.objective,
-        report,
-        front,
-        folder,
-    )
+    if team.is_first():
+        publishing.publish(
+            request.network,
+            found.problem,
+            found.solution,
+            request.config.objective,
+            report,
+            front,
+            folder,
+        )
     return report

@@ -40,8 +40,8 @@ def run(options: suites.Options) -> dict[str, Any]:
         recipe=recipe,
         run=execution.Execution(per_device=1) if options.small else None,
     )
-    size = batched.devices * batched.run.per_device
-    repeats, alone = (1, 1) if options.small else (3, 2 * batched.devices)
+    size = batched.over.size * batched.run.per_device
+    repeats, alone = (1, 1) if options.small else (3, 2 * batched.over.size)
     space = edits.build(given)
     rng = np.random.default_rng(options.seed)
     networks = [space.decode(tokens) for tokens in space.sample(rng, size * (repeats + 1))]
@@ -59,7 +59,7 @@ def run(options: suites.Options) -> dict[str, Any]:
         "dataset": DATASET,
         "epochs": batched.recipe.epochs,
         "batch_size": batched.recipe.batch_size,
-        "devices": batched.devices,
+        "devices": batched.over.size,
         "children_per_call": size,
         **_figures(size, alone, first, warm, true_shape),
         "reference_share_of_compiling": sum(a for a, _ in compiling) / sum(b for _, b in compiling),
@@ -109,7 +109,7 @@ def _figures(
 
 def _each(networks: Sequence[Network], batched: children.Children) -> list[tuple[float, float]]:
     """Train each network at its true shape and return seconds of compiling, and of all."""
-    devices = jax.local_devices()[: batched.devices]
+    devices = jax.local_devices()[: batched.over.size]
 
     def of_device(number: int) -> list[tuple[float, float]]:
         device = devices[number]

@@ -24,7 +24,7 @@ SUITES = {
     "pool": "what cells that NAO's search evaluated teach, and their real energies (--table)",
     "proxies": "rank correlation of training-free scores with a table's accuracies (--table)",
     "nao": "training step and generation of the embedding's networks",
-    "scale": "how the cost engine's time grows with layers, batch and devices",
+    "scale": "how costs' and search's time grows with layers, batch and devices",
     "startup": "seconds of help and of a profile from the start of the process",
     "search": "fronts found with few queries: the search, without its parts, baselines (--table)",
     "sharing": "rank correlation of shared weights with full training, beside one epoch of it",

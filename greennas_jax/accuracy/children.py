@@ -10,10 +10,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from greennas_jax.accuracy import datasets, execution, masks, oracle, recipes, training
 from greennas_jax.accuracy import template as templates
 from greennas_jax.build import graph
+from greennas_jax.mesh import arrays
 from greennas_jax.spec import layers as layer_rules
 from greennas_jax.spec import shapes as shape_rules
 from greennas_jax.spec.network import Network, SpecError
@@ -35,7 +37,7 @@ class Children:
       images: Training and validation images, on every device; their split is the first fold.
       run: Executes the trainings.
       size: Children in one call of the compiled program.
-      devices: Devices that they are spread over.
+      over: Devices that they are spread over.
       program: The compiled program.
       thresholds: Validation accuracy below which a child is stopped, by check; none stops none.
       progress: Called with the number of trainings done since the last call, if any.
@@ -46,7 +48,7 @@ class Children:
     recipe: training.Recipe
     images: training.Images
     run: execution.Execution
-    devices: int
+    over: Mesh
     program: Callable[[Any, Any], training.Outcome]
     thresholds: tuple[float, ...] = ()
     progress: oracle.Progress | None = None
@@ -118,7 +120,7 @@ class Children:
         self, found: list[masks.Child], seeds: Sequence[int], bars: np.ndarray
     ) -> list[oracle.Trial]:
         """Train children as many at a time as one call of the program holds."""
-        size = self.devices * self.run.per_device
+        size = self.over.size * self.run.per_device
         trials: list[oracle.Trial] = []
         for start in range(0, len(found), size):
             part = slice(start, min(start + size, len(found)))
@@ -133,7 +135,7 @@ class Children:
         """Train at most as many children as one call of the program holds."""
         count = len(found)
         fill = size - count
-        order = execution.dealt(size, self.devices)
+        order = execution.dealt(size, self.over.size)
         stacked = jax.tree.map(lambda *parts: np.stack([*parts, *parts[:1] * fill])[order], *found)
         many = (
             stacked,
@@ -141,7 +143,8 @@ class Children:
             np.broadcast_to(bars, (size, len(bars))),
             (np.arange(size) < count)[order],
         )
-        outcome = jax.device_get(self.program(self.images, many))
+        many = arrays.placed(many, self.over, arrays.dealt())
+        outcome = arrays.fetched(self.program(self.images, many))
         back = np.argsort(order)
         per_epoch = training.steps_per_epoch(self.recipe, self.images.train.shape[0])
         return [trial(outcome, int(back[index]), per_epoch) for index in range(count)]
@@ -260,7 +263,7 @@ def make(
     template = templates.make(given, freedom)
     check_fit(given, data)
     check_recipe(recipe, data)
-    over = execution.mesh()
+    over = arrays.everywhere()
     images = training.joined(
         (data.train_images, data.train_labels), (data.validation_images, data.validation_labels)
     )
@@ -271,7 +274,7 @@ def make(
             template, recipe, run.method, images, child, seed, thresholds, active
         )
 
-    shared = execution.replicate(images, over)
+    shared = arrays.placed(images, over)
     program = execution.spread(train_one, run, over)
     child = masks.describe(given, template, given)
 
@@ -289,7 +292,7 @@ def make(
         recipe=recipe,
         images=shared,
         run=execution.affordable(run, needed),
-        devices=over.size,
+        over=over,
         program=program,
         progress=progress,
     )

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from greennas_jax.build import convolution
+from greennas_jax.mesh import arrays, team
 
-AXIS = "data"
 # Share of a device's free memory that trainings may fill.
 SPARED = 0.85
 
@@ -67,7 +67,10 @@ def affordable(
       The same with fewer children a call where that many do not fit; one at least.
     """
     free = free_bytes() if free is None else free
-    if free is None or execution.together != "vmap":
+    # Of all hosts the one with the least.
+    told = team.told_by_all(str(-1 if free is None else free).encode())
+    free = min(int(each) for each in told)
+    if free < 0 or execution.together != "vmap":
         return execution
     count, room = execution.per_device, SPARED * free
     while count > 1 and (bytes_ := needed(count)) > room:
@@ -89,16 +92,6 @@ def bytes_of(compiled: Any) -> int:
     )
 
 
-def mesh() -> Mesh:
-    """Return this process's devices as one axis over which trainings are spread."""
-    return Mesh(np.array(jax.local_devices()), (AXIS,))
-
-
-def replicate(values: Any, over: Mesh) -> Any:
-    """Return arrays as copies on every device."""
-    return jax.device_put(values, NamedSharding(over, PartitionSpec()))
-
-
 def spread(
     function: Callable[..., Any], execution: Execution, over: Mesh
 ) -> Callable[[Any, Any], Any]:
@@ -116,14 +109,8 @@ def spread(
 
         return jax.lax.map(one, many) if execution.together == "map" else jax.vmap(one)(many)
 
-    parts = jax.shard_map(
-        on_one_device,
-        mesh=over,
-        in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
-        out_specs=PartitionSpec(AXIS),
-        check_vma=False,  # each device's loops end at their own step; nothing is exchanged
-    )
-    return jax.jit(parts)
+    rows = arrays.dealt()
+    return jax.jit(arrays.spread(on_one_device, over, (arrays.COPIED, rows), rows))
 
 
 def dealt(count: int, devices: int) -> np.ndarray:

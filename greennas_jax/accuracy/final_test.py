@@ -11,12 +11,13 @@ import math
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from scipy import special
 
 from greennas_jax.accuracy import children, datasets, execution, oracle, recipes, training
 from greennas_jax.build import flax_network
+from greennas_jax.mesh import arrays
 from greennas_jax.spec.network import Network, SpecError
 
 Verdict = Literal["holds", "fails", "undecided"]
@@ -179,8 +180,8 @@ def compare(
         raise SpecError(f"networks '{given.name}' and '{found.name}' read different inputs")
     children.check_fit(given, data)
     recipe = recipes.settled(config.recipe, given, recipes.FINAL_PASSES)
-    over = execution.mesh()
-    images = execution.replicate(
+    over = arrays.everywhere()
+    images = arrays.placed(
         training.joined(
             (data.train_images, data.train_labels), (data.test_images, data.test_labels)
         ),
@@ -196,17 +197,18 @@ def compare(
 
     def prepared(network: Network) -> Any:
         train_one = _training(network, recipe, run, kept=network is found)
-        return execution.spread(train_one, run, over).lower(images, many).compile()
+        there = arrays.placed(many, over, arrays.dealt())
+        return execution.spread(train_one, run, over).lower(images, there).compile()
 
     wanted = (found,) if before is not None else (found, given)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         programs = list(pool.map(prepared, wanted))
-    outcome, *trained = _run(programs[0], images, many)
+    outcome, *trained = _run(programs[0], images, many, over)
     told = progress or (lambda _: None)
     after = _sample(outcome, order, len(config.seeds))
     told(len(config.seeds))
     if before is None:
-        before = _sample(_run(programs[1], images, many)[0], order, len(config.seeds))
+        before = _sample(_run(programs[1], images, many, over)[0], order, len(config.seeds))
     told(len(config.seeds))
     difference = after.mean - before.mean
     error = math.hypot(before.standard_error, after.standard_error)
@@ -221,23 +223,29 @@ def compare(
     )
 
 
-def _run(program: Any, images: training.Images, many: tuple[np.ndarray, np.ndarray]) -> Any:
+def _run(
+    program: Any, images: training.Images, many: tuple[np.ndarray, np.ndarray], over: Mesh
+) -> Any:
     """Return what the trainings give; those that diverge begin anew under another key."""
     seeds, active = many
-    found = program(images, many)
+
+    def trained(*many: np.ndarray) -> Any:
+        return arrays.fetched(program(images, arrays.placed(many, over, arrays.dealt())))
+
+    found = trained(seeds, active)
     for restart in range(1, training.MOST_RESTARTS + 1):
-        again = active & ~np.asarray(found[0].finite)
+        again = active & ~found[0].finite
         if not again.any():
             break
         others = [training.restarted(int(seed), restart, 1) for seed in seeds]
-        renewed = program(images, (np.asarray(others, np.uint32), again))
+        renewed = trained(np.asarray(others, np.uint32), again)
         found = jax.tree.map(functools.partial(_exchanged, again), found, renewed)
     return found
 
 
-def _exchanged(rows: np.ndarray, old: jax.Array, new: jax.Array) -> jax.Array:
+def _exchanged(rows: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
     """Return the leaves [n, ...] of some trainings with those of other rows exchanged."""
-    return jnp.where(rows.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+    return np.where(rows.reshape(-1, *[1] * (old.ndim - 1)), new, old)
 
 
 def _sample(outcome: training.Outcome, order: np.ndarray, count: int) -> Sample:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from greennas_jax.accuracy import (
     execution,
@@ -24,6 +25,7 @@ from greennas_jax.accuracy import (
 )
 from greennas_jax.accuracy import template as templates
 from greennas_jax.build import convolution
+from greennas_jax.mesh import arrays
 
 
 class Batch(NamedTuple):
@@ -121,13 +123,13 @@ class Scorer(NamedTuple):
     Attributes:
       names: Names of the scores, in the order of a row.
       size: Children in one call of the program.
-      devices: Devices that they are spread over.
+      over: Devices that they are spread over.
       program: (batch, (children, seeds)) -> float32 [size, scores].
     """
 
     names: tuple[str, ...]
     size: int
-    devices: int
+    over: Mesh
     program: Callable[[Any, Any], jax.Array]
 
     def __call__(
@@ -141,14 +143,16 @@ class Scorer(NamedTuple):
           batch: What they are scored on.
         """
         rows = []
-        order = execution.dealt(self.size, self.devices)
+        order = execution.dealt(self.size, self.over.size)
         for start in range(0, len(children), self.size):
             part = list(children[start : start + self.size])
             some = list(seeds[start : start + self.size])
             fill = self.size - len(part)
             part, some = part + part[:1] * fill, some + some[:1] * fill
             stacked = jax.tree.map(lambda *leaves: np.stack(leaves)[order], *part)
-            found = np.asarray(self.program(batch, (stacked, np.asarray(some, np.uint32)[order])))
+            many = (stacked, np.asarray(some, np.uint32)[order])
+            many = arrays.placed(many, self.over, arrays.dealt())
+            found = arrays.fetched(self.program(arrays.placed(batch, self.over), many))
             rows.append(found[np.argsort(order)][: self.size - fill])
         columns = np.concatenate(rows).T if rows else np.zeros((len(self.names), 0), np.float32)
         return dict(zip(self.names, columns, strict=True))
@@ -171,7 +175,7 @@ def make(
     """
     chosen = [get(name) for name in (names() if wanted is None else wanted)]
     run = run or execution.default()
-    over = execution.mesh()
+    over = arrays.everywhere()
 
     def score(batch: Batch, one: tuple[Any, jax.Array]) -> jax.Array:
         child, seed = one
@@ -183,7 +187,7 @@ def make(
     return Scorer(
         tuple(score.name for score in chosen),
         over.size * run.per_device,
-        over.size,
+        over,
         execution.spread(score, run, over),
     )
 

@@ -28,6 +28,7 @@ from greennas_jax.accuracy import (
 )
 from greennas_jax.accuracy import template as templates
 from greennas_jax.accuracy.recipes import Recipe
+from greennas_jax.mesh import arrays
 from greennas_jax.spec.network import Network
 
 # Batches whose moments a child's normalisations take; those of other children mean nothing to it
@@ -51,9 +52,9 @@ def first_weights(template: templates.Template, pool: Any, key: jax.Array) -> in
       key: Typed random key.
     """
     scales = {}
-    for name, arrays in pool.items():
-        if "scales" in arrays:
-            used = np.where(arrays["scales"] > 0, arrays["scales"], np.nan)
+    for name, own in pool.items():
+        if "scales" in own:
+            used = np.where(own["scales"] > 0, own["scales"], np.nan)
             empty = np.isnan(used).all(0)
             used[:, empty] = 0.0
             scales[name] = {"scales": np.nanmedian(used, axis=0).astype(np.float32)}
@@ -87,7 +88,7 @@ def learn(
     pool = describe(measured, networks)
     weights_key, train_key = jax.random.split(jax.random.key(np.uint32(seed)))
     weights = first_weights(measured.template, pool, weights_key)
-    images = jax.device_put(jax.device_get(measured.images), jax.local_devices()[0])
+    images = jax.device_put(arrays.fetched(measured.images), jax.local_devices()[0])
     run = jax.jit(_learn, static_argnums=(0, 1, 2))
     return run(measured.template, recipe, measured.run.method, images, pool, weights, train_key)
 
@@ -172,16 +173,17 @@ def judge(
             lambda part: apply(weights, statistics, part, False, None)[0], images, evaluation
         )
 
-    over = execution.mesh()
+    over = arrays.everywhere()
     program = execution.spread(one, measured.run, over)
     size = over.size * measured.run.per_device
-    shared = (measured.images, execution.replicate(weights, over))
+    shared = (measured.images, arrays.placed(weights, over))
     found: list[float] = []
     for start in range(0, len(networks), size):
         some = list(networks[start : start + size])
         filled = [*some, *some[:1] * (size - len(some))]
         seeds = np.full(size, seed, np.uint32)
-        values = np.asarray(program(shared, (describe(measured, filled), seeds)))
+        many = arrays.placed((describe(measured, filled), seeds), over, arrays.dealt())
+        values = arrays.fetched(program(shared, many))
         found += [float(value) for value in values[: len(some)]]
     return found
 

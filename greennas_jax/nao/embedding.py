@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from greennas_jax.mesh import arrays
 from greennas_jax.nao import grammar, latent_search, training
 from greennas_jax.nao import model as models
 from greennas_jax.nao.latent_search import CostHead
@@ -91,6 +92,7 @@ def teach(
     model = models.create(rules, model_config, create_key)
     if restore is None:
         model = training.pretrain(model, pool, checked.tokens, train_key, config, progress)
+        model = arrays.as_first(model)
     else:
         model = restore(model)
     first = values.shape[1] - len(terms)

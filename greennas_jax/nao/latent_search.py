@@ -16,7 +16,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
+from greennas_jax.mesh import arrays
 from greennas_jax.nao import encoder
 from greennas_jax.nao import model as models
 from greennas_jax.nao.acquisition import AccuracyModel, Worth
@@ -147,21 +149,23 @@ def _tangent(embedding: jax.Array, gradient: jax.Array) -> jax.Array:
     return tangent * jax.lax.rsqrt(jnp.sum(tangent**2, axis=(1, 2), keepdims=True) + 1e-20)
 
 
-@functools.partial(jax.jit, static_argnames=("config",))
 def ascend(
     model: Model,
     posterior: AccuracyModel,
     factors: cost_factors.Factors,
     goal: Worth,
     head: CostHead,
-    starts: jax.Array,
+    starts: np.ndarray,
     distance: jax.Array,
     key: jax.Array,
     guide: Guide | None = None,
     *,
     config: LatentConfig,
+    over: Mesh | None = None,
 ) -> Visited:
     """Move R starts through the embedding and return every architecture they decode to.
+
+    The starts are dealt out to the devices of a mesh; how many those are changes nothing.
 
     Args:
       model: A trained model.
@@ -174,13 +178,44 @@ def ascend(
       key: Random key, for `paths="none"` and to part starts that are alike.
       guide: Limits on further terms, or None.
       config: How to search.
+      over: The mesh; by default all devices of all processes.
     """
-    sizes = np.resize(np.asarray(config.sizes, np.float32), starts.shape[0])[:, None, None]
+    over = over or arrays.everywhere()
+    count = len(starts)
+    tokens = arrays.filled(np.asarray(starts, np.int32), over)
+    sizes = np.resize(np.asarray(config.sizes, np.float32), len(tokens))[:, None, None]
+    shared = (model, posterior, factors, goal, head, distance, guide)
+    # On one device all stays where it is.
+    if over.size > 1:
+        shared = arrays.placed(shared, over)
+        tokens, sizes = arrays.placed((tokens, sizes), over, arrays.dealt())
+    seed = arrays.placed(np.asarray(jax.random.key_data(key)), over)
+    visited = arrays.fetched(_ascend(shared, tokens, sizes, seed, config=config, over=over))
+    return jax.tree.map(lambda found: found[:, :count], visited)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "over"))
+def _ascend(shared, tokens, sizes, seed, *, config: LatentConfig, over: Mesh) -> Visited:
+    """Return `ascend` of as many starts as the mesh can be dealt."""
+    model = shared[0]
+    shape = (len(tokens), model.decoder.places.shape[0], model.decoder.places.shape[1])
+    keys = jax.random.split(jax.random.wrap_key_data(seed), config.steps)
+    # Drawn for all starts at once: the numbers of a start depend on its place alone.
+    noise = jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
+    move = functools.partial(_moved, config=config)
+    if over.size > 1:
+        rows, later = arrays.dealt(), arrays.dealt(1)
+        move = arrays.spread(move, over, (arrays.COPIED, rows, rows, later), later)
+    return move(shared, tokens, sizes, noise)
+
+
+def _moved(shared, starts, sizes, noise, *, config: LatentConfig) -> Visited:
+    """Return where starts [R, T] come by, with step sizes [R, 1, 1] and noise [N, R, S, D]."""
+    model, posterior, factors, goal, head, distance, guide = shared
     gradient = jax.grad(_worth, argnums=5)
 
-    def step(carry, step_key):
+    def step(carry, noise):
         embedding, tokens, stretch = carry
-        noise = jax.random.normal(step_key, embedding.shape)
         if config.paths == "none":
             direction = _tangent(embedding, noise)
         else:
@@ -194,8 +229,7 @@ def ascend(
         stretch = jnp.where(same, stretch * config.growth, sizes)
         return (embedding, decoded, stretch), Visited(decoded, predicted)
 
-    carry = (models.embed(model, starts), starts, jnp.asarray(sizes))
-    _, visited = jax.lax.scan(step, carry, jax.random.split(key, config.steps))
+    _, visited = jax.lax.scan(step, (models.embed(model, starts), starts, sizes), noise)
     return visited
 
 

@@ -16,7 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
+from greennas_jax.mesh import arrays
 from greennas_jax.nao import encoder
 from greennas_jax.nao import model as models
 from greennas_jax.nao.model import Model
@@ -38,6 +40,9 @@ class TrainingConfig:
       fidelity: Share of unseen strings that the decoder must reproduce; short of it the schedule
         is run again (warm restarts, Loshchilov and Hutter 2017).
       runs: Most runs of the schedule.
+      parts: Parts of a batch whose gradients are added up one after the other. Devices share them
+        out, and how many devices do changes nothing; how many parts there are changes last bits,
+        and what becomes of them over many steps.
     """
 
     pool: int = 16384
@@ -48,14 +53,17 @@ class TrainingConfig:
     smoothing: float = 0.3
     fidelity: float = 0.997
     runs: int = 3
+    parts: int = 1
 
     def __post_init__(self):
         if not 0 <= self.prediction_weight <= 1:
             raise ValueError(f"prediction_weight is {self.prediction_weight}; allowed: 0 to 1")
         if not 0 <= self.fidelity <= 1:
             raise ValueError(f"fidelity is {self.fidelity}; allowed: 0 to 1")
-        if min(self.pool, self.steps, self.batch, self.runs) < 1:
-            raise ValueError("pool, steps, batch and runs must be positive")
+        if min(self.pool, self.steps, self.batch, self.runs, self.parts) < 1:
+            raise ValueError("pool, steps, batch, runs and parts must be positive")
+        if self.batch % self.parts:
+            raise ValueError(f"batch is {self.batch}; a multiple of parts, {self.parts}, needed")
 
 
 class Pool(NamedTuple):
@@ -88,9 +96,20 @@ def loss(
     model: Model, batch: Pool, key: jax.Array, *, config: TrainingConfig
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     """Return the joint loss and its two parts (prediction error, negative log-likelihood)."""
+    return _loss(model, batch, _noise(model, len(batch.tokens), key), config)
+
+
+def _noise(model: Model, count: int, key: jax.Array) -> jax.Array:
+    """Return standard normal noise on the embedding of a batch [B, S, D], its length 1 or so."""
+    steps, width = model.decoder.places.shape
+    return jax.random.normal(key, (count, steps, width)) * width**-0.5
+
+
+def _loss(
+    model: Model, batch: Pool, noise: jax.Array, config: TrainingConfig
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     targets = models.one_hot(batch.tokens, model.vocabulary)
     embedding = model.encoder(targets)
-    noise = jax.random.normal(key, embedding.shape) * embedding.shape[-1] ** -0.5
     noisy = encoder.normalise(embedding + config.smoothing * noise)
     prediction = jnp.mean((model.heads(embedding) - batch.targets) ** 2)
     logits = jax.nn.log_softmax(model.decoder.forced(noisy, targets))
@@ -98,6 +117,39 @@ def loss(
     negative = -jnp.mean(likelihood)
     weight = config.prediction_weight
     return weight * prediction + (1 - weight) * negative, (prediction, negative)
+
+
+def _gradients(model: Any, batch: Pool, key: jax.Array, config: TrainingConfig, devices: int):
+    """Return both parts of the loss of a batch, and its gradients, on one of the devices.
+
+    Each device computes its share of the batch's parts; all then add up all of them alike. What
+    depends on the number of devices is kept from being compiled into what does not: sums that are
+    fused differently round differently.
+    """
+    of_loss = jax.value_and_grad(_loss, has_aux=True)
+    noise = _noise(model, config.batch, key)
+    if config.parts == 1:
+        (_, losses), grads = of_loss(model, batch, noise, config)
+        return losses, grads
+    own = config.parts // devices
+    first = own * jax.lax.axis_index(arrays.AXIS) if devices > 1 else 0
+
+    def share(values: jax.Array) -> jax.Array:
+        parted = values.reshape(config.parts, -1, *values.shape[1:])
+        return jax.lax.dynamic_slice_in_dim(parted, first, own)
+
+    def one(part: tuple[Pool, jax.Array]):
+        weights, own_batch, own_noise = _apart((model, *part))
+        (_, losses), grads = of_loss(weights, own_batch, own_noise, config)
+        return _apart((losses, grads))
+
+    found = jax.lax.map(one, jax.tree.map(share, _apart((batch, noise))))
+    if devices > 1:
+        found = jax.lax.all_gather(found, arrays.AXIS, tiled=True)
+    return _apart(jax.tree.map(lambda parts: parts.sum(axis=0) / config.parts, _apart(found)))
+
+
+_apart = jax.lax.optimization_barrier
 
 
 def optimiser(config: TrainingConfig) -> optax.GradientTransformation:
@@ -109,7 +161,9 @@ def optimiser(config: TrainingConfig) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
 
 
-@functools.partial(jax.jit, static_argnames=("config", "steps"), donate_argnums=(0, 1))
+@functools.partial(
+    jax.jit, static_argnames=("config", "steps", "over"), donate_argnames=("model", "state")
+)
 def train_steps(
     model: Any,
     state: Any,
@@ -119,6 +173,7 @@ def train_steps(
     *,
     config: TrainingConfig,
     steps: int,
+    over: Mesh | None = None,
 ) -> tuple[Any, Any, tuple[jax.Array, jax.Array]]:
     """Take some optimiser steps in one call; model and state are used up.
 
@@ -126,29 +181,41 @@ def train_steps(
       model: A `Model`.
       state: State of the `optimiser`.
       pool: Architectures with standardised targets.
-      key: Random key; step i draws from `fold_in(key, i)`.
+      key: Random key, or its data; step i draws from `fold_in(key, i)`.
       first: Number of the first step.
       config: How to train.
       steps: How many steps.
+      over: Devices that share out the batch's parts; one by default.
 
     Returns:
       Model, state, and both parts of the loss, means over the second half of the steps.
     """
     transform = optimiser(config)
+    devices = 1 if over is None else over.size
 
-    def step(carry, index):
-        model, state = carry
-        chosen, noise = jax.random.split(jax.random.fold_in(key, index))
-        rows = jax.random.randint(chosen, (config.batch,), 0, pool.tokens.shape[0])
-        batch = Pool(pool.tokens[rows], pool.targets[rows])
-        (_, parts), grads = jax.value_and_grad(loss, has_aux=True)(
-            model, batch, noise, config=config
-        )
-        updates, state = transform.update(grads, state, model)
-        return (optax.apply_updates(model, updates), state), parts
+    def run(model: Any, state: Any, pool: Pool, key: jax.Array, first: jax.Array):
+        def step(carry, index):
+            model, state = carry
+            chosen, noise = jax.random.split(jax.random.fold_in(typed(key), index))
+            rows = jax.random.randint(chosen, (config.batch,), 0, pool.tokens.shape[0])
+            batch = Pool(pool.tokens[rows], pool.targets[rows])
+            parts, grads = _gradients(model, batch, noise, config, devices)
+            updates, state = transform.update(grads, state, model)
+            return (optax.apply_updates(model, updates), state), parts
 
-    (model, state), parts = jax.lax.scan(step, (model, state), first + jnp.arange(steps))
+        return jax.lax.scan(step, (model, state), first + jnp.arange(steps))
+
+    if over is not None and devices > 1:
+        run = arrays.spread(run, over, (arrays.COPIED,) * 5, arrays.COPIED)
+    (model, state), parts = run(model, state, pool, key, first)
     return model, state, jax.tree.map(lambda x: x[-steps // 2 :].mean(), parts)
+
+
+def typed(key: jax.Array) -> jax.Array:
+    """Return a typed key, of one already or of the data of one."""
+    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        return key
+    return jax.random.wrap_key_data(key)
 
 
 def pretrain(
@@ -158,6 +225,8 @@ def pretrain(
     key: jax.Array,
     config: TrainingConfig,
     progress: Progress | None = None,
+    *,
+    over: Mesh | None = None,
 ) -> Any:
     """Train the model on a pool until the decoder reproduces strings outside it.
 
@@ -168,24 +237,41 @@ def pretrain(
       key: Random key; step i of run r draws from `fold_in(fold_in(key, r), i)`.
       config: How to train.
       progress: Called with (steps done, prediction error, negative log-likelihood) where given.
+      over: Devices that share out the parts of a batch, evenly; by default `arrays.among` them.
 
     Returns:
       The trained model.
     """
     chunk = max(config.steps // 10, 1)
+    over = over or arrays.among(config.parts)
+    pool = _there(pool, over)
     for run in range(config.runs):
-        state = optimiser(config).init(model)
-        own = jax.random.fold_in(key, run)
+        state = _there(optimiser(config).init(model), over)
+        own = _there(jax.random.key_data(jax.random.fold_in(key, run)), over)
+        model = _there(model, over)
         for first in range(0, config.steps, chunk):
             steps = min(chunk, config.steps - first)
+            number = _there(jnp.asarray(first), over)
             model, state, parts = train_steps(
-                model, state, pool, own, jnp.asarray(first), config=config, steps=steps
+                model, state, pool, own, number, config=config, steps=steps, over=over
             )
             if progress is not None:
-                progress(run * config.steps + first + steps, float(parts[0]), float(parts[1]))
+                told = arrays.fetched(parts)
+                progress(run * config.steps + first + steps, float(told[0]), float(told[1]))
+        model = _back(model, over)
         if exact_match(model, checked) >= config.fidelity:
             break
     return model
+
+
+def _there(values: Any, over: Mesh) -> Any:
+    """Return arrays as copies on a mesh of several devices; on one they stay where they are."""
+    return values if over.size == 1 else arrays.placed(values, over)
+
+
+def _back(values: Any, over: Mesh) -> Any:
+    """Return arrays of a mesh as this process's own."""
+    return values if over.size == 1 else jax.tree.map(jnp.asarray, arrays.fetched(values))
 
 
 @jax.jit

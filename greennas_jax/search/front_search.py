@@ -235,7 +235,7 @@ class FrontSearch:
             self.costs,
             goal,
             self.embedding.heads[self.term],
-            jnp.asarray(starts, jnp.int32),
+            starts,
             self.embedding.distance,
             jax.random.key(int(rng.integers(2**31))),
             config=config,

@@ -183,7 +183,7 @@ class LatentSearch:
             self.problem.costs,
             goal,
             self.head,
-            jnp.asarray(starts),
+            starts,
             self.distance,
             key,
             self.guide,

@@ -78,6 +78,7 @@ def evaluate(
     problem: Problem, proposal: Proposal, seeds: list[int], kind: str = "search"
 ) -> list[Query]:
     """Return the queries that train each proposed architecture on its seed."""
+    proposal = problems.agreed(proposal)
     trials = problem.evaluate(proposal.tokens, seeds)
     costs = problem.cost(proposal.tokens)
     return [

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from greennas_jax.mesh import arrays
 from greennas_jax.search import archive as archives
 from greennas_jax.search.archive import Archive, Query
 from greennas_jax.search.limits import Limits
@@ -100,6 +101,11 @@ def plain(tokens: np.ndarray) -> Proposal:
     """Return a proposal of an algorithm that predicts nothing."""
     unknown = np.full(len(tokens), np.nan)
     return Proposal(np.asarray(tokens, np.int32), unknown, unknown, unknown)
+
+
+def agreed(proposal: Proposal) -> Proposal:
+    """Return what the first process of a run proposes, in every process."""
+    return Proposal(*arrays.as_first(tuple(proposal)))
 
 
 class Algorithm(Protocol):

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from greennas_jax.mesh import arrays
 from greennas_jax.search.table_problem import Observed, TableProblem
 
 
@@ -91,6 +92,7 @@ def search(
         rng = np.random.default_rng([seed, done])
         proposed = problem.admitted(algorithm.propose(observed, size, rng), observed.keys())
         tokens = topped_up(problem, observed, proposed[:size], size, rng)
+        tokens = arrays.as_first(tokens)
         told = problem.query(tokens)
         observed = Observed(*(np.concatenate(pair) for pair in zip(observed, told, strict=True)))
         yield observed

@@ -142,7 +142,7 @@ def test_children_far_below_the_given_curve_are_stopped(measured, tiny, baseline
 def test_progress_counts_every_training(tiny, data, measured):
     counted = []
     told = dataclasses.replace(measured, progress=counted.append)
-    size = measured.devices * 4
+    size = measured.over.size * 4
     told.baseline(range(size + 1))
     assert counted == [size, 1]
 
@@ -176,7 +176,7 @@ network = paleo_json.read({json.dumps(TINY)!r})
 data = datasets.load("digits", (8, 8, 1), 10)
 measured = children.make(network, data, recipe=training.Recipe(epochs=4, batch_size=32),
                          run=execution.Execution(per_device=2))
-assert measured.devices == 2
+assert measured.over.size == 2
 print(json.dumps([trial.curve for trial in measured.baseline([11, 12, 13])]))
 """
     root = pathlib.Path(__file__).resolve().parents[2]

@@ -81,6 +81,8 @@ def test_scale(tmp_path):
     found = benchmarked(tmp_path, "scale")
     assert found["devices"] == [1, 2]
     assert all(ns > 0 for ns in found["core_ns_per_architecture_by_devices"])
+    assert all(ms > 0 for ms in found["core_ms_per_ascent_by_devices"])
+    assert found["ascents_alike_by_devices"] == [True, True]
     low, high = found["core_s_by_layers"]
     # Two sizes: the exponent is the slope between them.
     slope = math.log(high / low) / math.log(found["layers"][1] / found["layers"][0])
