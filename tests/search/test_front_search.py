@@ -50,11 +50,21 @@ def test_the_embedding_finds_the_front_with_few_queries(taught):
     assert own["wide"] > max(other["wide"], 0.97) and own["strict"] > other["strict"]
 
 
-def test_starts_of_two_seeds_differ_and_lie_apart(taught):
+def test_starts_of_two_seeds_differ_and_hold_cheap_and_dear_ones(taught):
     algorithm = make(taught)
-    one, other = (run(algorithm, seed, config=TabularConfig(budget=5)) for seed in (0, 1))
-    keys = one.keys() | other.keys()
-    assert len(keys) == 10
+    found = [run(algorithm, seed, config=TabularConfig(budget=5)) for seed in (0, 1)]
+    assert len(found[0].keys() | found[1].keys()) == 10
+    drawn = np.sort(PROBLEM.cost(PROBLEM.space.sample(np.random.default_rng(5), 500)))
+    for one in found:
+        ranks = np.searchsorted(drawn, np.sort(one.cost)) / len(drawn)
+        # One of every fifth of 64 samples, whose own ranks are off by some hundredths.
+        assert np.abs(ranks - (np.arange(5) + 0.5) / 5).max() < 0.1 + 0.1
+
+
+def test_a_start_of_unknown_cost_lies_apart_in_the_labels(taught):
+    hidden = dataclasses.replace(PROBLEM, cost_is_free=False)
+    algorithm = dataclasses.replace(make(taught), problem=hidden)
+    one = run(algorithm, 0, config=TabularConfig(budget=5))
     rows = algorithm.labels(one.tokens)
     gaps = np.sqrt(((rows[:, None] - rows[None]) ** 2).mean(-1))
     drawn = algorithm.labels(PROBLEM.space.sample(np.random.default_rng(5), 200))

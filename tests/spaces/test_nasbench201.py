@@ -156,6 +156,6 @@ def test_labels_see_live_paths_alone():
         "weighted_longest": 1, "weighted_mean": 0.5, "weighted_shortest": 0,
         "pooled_longest": 1, "pooled_mean": 0.5, "pooled_shortest": 0,
         "spatial_longest": 0, "neighbouring_mean": 0.5, "shortest": 1, "identity": 0,
-        "without_weighted": 0.5, "without_spatial": 1, "without_pooled": 0.5,
+        "shortcuts": 0,
     }  # fmt: skip
     assert {name: found[name] for name in expected} == expected
