@@ -17,6 +17,8 @@ writes the workdir; if one process dies the others stop within a minute, and any
 on from the last checkpoint.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import pathlib
 

@@ -22,6 +22,7 @@ Where to look for what:
       listed         a space written down         nasbench201, nao_cell   published spaces
     nao          encoder, predictor and decoder of token strings; ascent in their embedding
     search       whom to train next: latent, additive, evolution, random; hard limits
+    mesh         all devices of all processes as one axis; how processes agree, and stop together
     accuracy     real training of many children in one program, training-free scores, data sets
     build        network -> executable Flax module
     importers    Caffe's prototxt and ONNX -> network

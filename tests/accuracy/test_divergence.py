@@ -3,10 +3,12 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 
 from greennas_jax.accuracy import children, datasets, execution, final_test, oracle, training
+from greennas_jax.mesh import arrays
 from greennas_jax.spec import paleo_json
 from tests.accuracy import test_children
 
@@ -91,7 +93,8 @@ def test_the_final_test_begins_a_diverged_training_anew(tiny, data):
         finite = ~np.isin(seeds, [2])
         return (training.Outcome(empty, accuracy, ~active, seeds, finite), {"w": 1.0 * seeds})
 
-    found = final_test._run(program, None, (np.asarray([1, 2, 0]), np.asarray([True, True, False])))
+    many = (np.asarray([1, 2, 0]), np.asarray([True, True, False]))
+    found = final_test._run(program, None, many, arrays.of(jax.devices()[:1]))
     renewed = training.restarted(2, 1, 1)
     assert calls == [[1, 2], [renewed]]
     assert found[0].accuracy[:2].tolist() == [1.0, 7.0]

@@ -53,6 +53,7 @@ def compared():
     return compare("1", "ascents", "batch")
 
 
+@pytest.mark.slow
 def test_eight_devices_come_by_the_candidates_of_one(compared):
     one, eight = compared["tokens"]
     assert len(one) == computed.STEPS * computed.STARTS * 12
@@ -69,6 +70,7 @@ def test_eight_devices_train_the_weights_of_two():
     np.testing.assert_array_equal(two, eight)
 
 
+@pytest.mark.slow
 def test_eight_devices_cost_as_one_does_and_as_the_tables_say(compared):
     for one, eight in (compared["relaxed"], compared["gradients"]):
         np.testing.assert_allclose(one, eight, rtol=1e-5)

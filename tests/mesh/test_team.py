@@ -42,6 +42,7 @@ def members(folder, until):
     ]
 
 
+@pytest.mark.slow
 def test_two_processes_come_by_what_one_does(tmp_path):
     run = tmp_path / "run"
     (run / "checkpoints" / "embedding").mkdir(parents=True)
