@@ -5,9 +5,9 @@ python experiments/search.py --space=nasbench201 --table=nb201_energy.csv.gz \
     --algorithm=nao --budget=200 --seeds=5 --workdir=runs/nb201
 
 Writes WORKDIR/queries.csv (seed, step, arch_str, accuracy, energy_mj), one line for each query in
-order, config.json and, of nao, checkpoints/embedding. The same command goes on where a killed run
-stopped and ends with the same file. Prints the hypervolume that the queries reach, against that of
-the whole table.
+order, config.json and, of nao, checkpoints/embedding.safetensors. The same command goes on where a
+killed run stopped and ends with the same file. Prints the hypervolume that the queries reach,
+against that of the whole table.
 
 On several processes or hosts as optimize.py: the same command everywhere, with --coordinator,
 --num_processes and --process_id.

@@ -197,7 +197,14 @@ def load_arrays(path: Path, tree: Any) -> Any:
         with safetensors.safe_open(path, framework="numpy") as held:
             found = {name: held.get_tensor(name) for name in sorted(held.keys())}
             stated = held.metadata() or {}
-    except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
+    # NumPy has no name for some formats that the file may state.
+    except (
+        safetensors.SafetensorError,
+        AttributeError,
+        LookupError,
+        ValueError,
+        TypeError,
+    ) as error:
         raise ValueError(f"{damaged} ({type(error).__name__})") from None
     if _digest(found) != stated.get("sha256"):
         raise ValueError(damaged)

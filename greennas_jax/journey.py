@@ -391,13 +391,6 @@ def travel(
         config=configuration.plain(request.config),
     )
     if team.is_first():
-        publishing.publish(
-            request.network,
-            found.problem,
-            found.solution,
-            request.config.objective,
-            report,
-            front,
-            folder,
-        )
+        asked = request.network, found.problem, found.solution, request.config.objective
+        publishing.publish(*asked, report, front, folder)
     return report

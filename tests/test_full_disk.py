@@ -1,8 +1,10 @@
 """A disk that takes no more, or a folder that takes nothing: the last good state stays."""
 
 import errno
+import json
 import os
 import resource
+import struct
 import subprocess
 import sys
 
@@ -104,6 +106,21 @@ def test_damaged_arrays_are_refused_in_one_line(tmp_path):
         else:
             # What was changed means nothing for the arrays.
             np.testing.assert_array_equal(found["w"], tree["w"])
+
+
+@pytest.mark.parametrize("dtype", ["F8_E4M3", "BF16", "I8", "F4"])
+def test_arrays_of_other_formats_are_refused_in_one_line(tmp_path, dtype):
+    path, tree = tmp_path / "tree", {"w": np.arange(300, dtype=np.float32)}
+    checkpoints.save_arrays(path, tree)
+    good = path.read_bytes()
+    (size,) = struct.unpack("<Q", good[:8])
+    stated = json.loads(good[8 : 8 + size])
+    width = {"BF16": 2, "F4": 0.5}.get(dtype, 1)
+    stated["00000"] |= {"dtype": dtype, "shape": [int(1200 / width)]}
+    head = json.dumps(stated).encode()
+    path.write_bytes(struct.pack("<Q", len(head)) + head + good[8 + size :])
+    with pytest.raises(ValueError, match="tree: damaged"):
+        checkpoints.load_arrays(path, tree)
 
 
 @pytest.mark.skipif(os.path.exists("/proc/none"), reason="a folder of that name is there")

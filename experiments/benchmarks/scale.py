@@ -56,11 +56,11 @@ LABELLED = 32
 def run(options: suites.Options) -> dict[str, Any]:
     """Return times over sizes, their exponents, and the overhead of many devices."""
     layers = LAYERS[:2] if options.small else LAYERS
-    batches = BATCHES[:2] if options.small else BATCHES
+    sizes = BATCHES[:2] if options.small else BATCHES
     devices = DEVICES[:2] if options.small else DEVICES
     batch = 1000 if options.small else AT
     by_layers = _alone(1, f"grown({list(layers)}, {[batch]}, {options.seed})")
-    by_batch = _alone(1, f"grown({[DEPTH]}, {list(batches)}, {options.seed})")
+    by_batch = _alone(1, f"grown({[DEPTH]}, {list(sizes)}, {options.seed})")
     starts = 8 if options.small else LatentConfig().restarts
     forced = [
         _alone(count, f"sharded({count}, {batch}, {starts}, {options.seed})") for count in devices
@@ -72,10 +72,10 @@ def run(options: suites.Options) -> dict[str, Any]:
         "batch_of_layers": batch,
         "core_s_by_layers": by_layers,
         "exponent_of_layers": _exponent(layers, by_layers),
-        "batches": list(batches),
+        "batches": list(sizes),
         "layers_of_batches": DEPTH,
         "core_s_by_batch": by_batch,
-        "exponent_of_batch": _exponent(batches, by_batch),
+        "exponent_of_batch": _exponent(sizes, by_batch),
         "devices": list(devices),
         "batch_of_a_device": batch,
         "starts_of_a_device": starts,
@@ -108,9 +108,9 @@ def chain(layers: int, batch: int, seed: int) -> tuple[SymbolCosts, Layout, np.n
     return costs, layout, rng.integers(0, CHOICES, (layers, batch)).astype(np.uint8)
 
 
-def grown(layers: list[int], batches: list[int], seed: int) -> list[float]:
+def grown(layers: list[int], sizes: list[int], seed: int) -> list[float]:
     """Return the least core seconds of costing, for all numbers of layers and all batches."""
-    return [_core_s(*chain(count, batch, seed)) for count in layers for batch in batches]
+    return [_core_s(*chain(count, batch, seed)) for count in layers for batch in sizes]
 
 
 def _core_s(costs: SymbolCosts, layout: Layout, strings: np.ndarray) -> float:

@@ -168,7 +168,14 @@ def load(path: Path, module: FlaxNetwork, statistics: Statistics) -> tuple[FlaxN
         data = file.read()
     try:
         found = _format().load(data)
-    except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
+    # NumPy has no name for some formats that the file may state.
+    except (
+        safetensors.SafetensorError,
+        AttributeError,
+        LookupError,
+        ValueError,
+        TypeError,
+    ) as error:
         line = " ".join(str(error).split())
         raise WeightsError(f"{os.fspath(path)}: not a safetensors file ({line})") from None
     try:
