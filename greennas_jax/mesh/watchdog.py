@@ -16,7 +16,7 @@ WELL = "\0well\n"
 WHY = "\0why "
 SCRATCH = "\0scratch "
 _LATELY = 400
-_LOST = re.compile(r"unhealthy \(stopped sending heartbeats\):\n(\d+)|Task (\d+) heartbeat timeout")
+_LOST = re.compile(r"unhealthy \(stopped sending heartbeats\):\n(\d+)|Task (\d+) heartbeat")
 _FATAL = re.compile(r"^F\d{4} .*?\] (.+)$", re.MULTILINE)
 _FIRST = re.compile(r"leader task|Failed to send RPC to coordination service")
 _GOES_ON = (
@@ -42,7 +42,8 @@ def line(own: str, said: str) -> str:
       own: What the program said of its end; empty where it had no time to.
       said: What the runtime said.
     """
-    found = reason(said)
+    # The end of the other one may have come to the program before the runtime wrote of it.
+    found = reason(f"{said}\n{own}")
     if own and not found.startswith("process"):
         found = own
     return f"error: {found or 'this process was ended from outside'}{_GOES_ON}"

@@ -20,6 +20,11 @@ coordination service. Either the leader task was preempted/died/restarted unexpe
 *** Check failure stack trace: ***
     @     0x7fe907e40634  absl::lts_20260107::log_internal::LogMessage::SendToLog()
 """
+# What Python is told may come before the runtime writes anything.
+TOLD_FIRST = (
+    "process 0 of 2 cannot go on (INTERNAL: Barrier failed because: task is set to ERROR: "
+    "UNAVAILABLE: Task 1 heartbeat timeout. This indicates that the remote task has failed)"
+)
 OTHER = "F1122 20:51:25.593715   25161 memory.cc:8] Out of memory\n"
 
 
@@ -29,6 +34,12 @@ OTHER = "F1122 20:51:25.593715   25161 memory.cc:8] Out of memory\n"
         ("", SILENT, "process 3 of the run has stopped"),
         ("process 0 of 2 cannot go on (Barrier failed)", SILENT, "process 3 of the run has"),
         ("", LEADERLESS, "process 0 of the run has stopped"),
+        (TOLD_FIRST, "", "process 1 of the run has stopped"),
+        (
+            "process 1 of 2 cannot go on (Failed to send RPC to coordination service)",
+            "",
+            "process 0",
+        ),
         ("process 1 of 2 cannot go on (closed by peer)", "", "process 1 of 2 cannot go on (closed"),
         ("", OTHER, "the runtime ended this process (Out of memory)"),
         ("", "[Gloo] Rank 1 is connected to 1 peer ranks.\n", "ended from outside"),
