@@ -15,6 +15,7 @@ import sys
 
 import command_line
 import journey_flags
+import listening
 import runtime
 import several
 import tqdm
@@ -77,7 +78,7 @@ def main() -> None:
             # A proxy's images are the seed's; a data set and its template serve all seeds.
             if scene is None or (scene.data is None and scene_seed != seed):
                 scene, scene_seed = journey.set_out(request), seed
-            listener = journey_flags.listener(workdir, bars=False)
+            listener = listening.listener(workdir, bars=False)
             report = journey.travel(request, workdir, listener, scene, shared)
             listener.close()
         rows.append(ranking.row(report, algorithm, seed))

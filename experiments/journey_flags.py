@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
-import sys
 from typing import Any
 
 import command_line
@@ -16,7 +14,6 @@ from greennas_jax.costs import devices, dtypes, neuralpower_text, power
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.neuralpower_model import Model
 from greennas_jax.costs.settings import WHOLE_MODES
-from greennas_jax.report import telling
 from greennas_jax.spec import paleo_json
 
 DEVICE_HELP = f"One of {', '.join(devices.names())}, or a device file."
@@ -91,9 +88,6 @@ _LIMITS = {
 }
 _STRICT = flags.DEFINE_bool("strict", False, "Refuse layer types that are not known.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
-_LOG = flags.DEFINE_string(
-    "log_json", None, "File to append what is done to, one JSON object a line; - is stderr."
-)
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
     "configs/optimize.py",
@@ -101,24 +95,6 @@ _CONFIG = config_flags.DEFINE_config_file(
     # A default is read at once unless the command line names another; help does not need it.
     sys_argv=["--config"] if command_line.wants_help() else None,
 )
-
-
-def listener(workdir: pathlib.Path, *, bars: bool = True) -> telling.Listener:
-    """Return who hears what a run tells.
-
-    Args:
-      workdir: The run's, where its scalars are kept.
-      bars: Whether a person at a terminal sees bars; a pipe never does.
-
-    Raises:
-      OSError: If --log_json cannot be written.
-    """
-    found: list[telling.Listener] = [telling.Scalars(workdir)]
-    if _LOG.value is not None:
-        found.append(telling.JsonLines(_LOG.value, str(workdir)))
-    if bars and sys.stderr.isatty():
-        found.append(telling.Bars())
-    return telling.Everyone(found)
 
 
 def _config(device: Device) -> pipeline.PipelineConfig:

@@ -24,6 +24,7 @@ import pathlib
 
 import command_line
 import journey_flags
+import listening
 import runtime
 import several
 from absl import flags
@@ -59,7 +60,7 @@ def _travel(request: journey.Request, scratch: pathlib.Path) -> None:
     if not team.is_first():
         journey.travel(dataclasses.replace(request, measure="never"), workdir, telling.Listener())
         return
-    listener = journey_flags.listener(workdir)
+    listener = listening.listener(workdir)
     try:
         report = journey.travel(request, workdir, listener)
     finally:

@@ -5,9 +5,9 @@ python experiments/search.py --space=nasbench201 --table=nb201_energy.csv.gz \
     --algorithm=nao --budget=200 --seeds=5 --workdir=runs/nb201
 
 Writes WORKDIR/queries.csv (seed, step, arch_str, accuracy, energy_mj), one line for each query in
-order, config.json and, of nao, checkpoints/embedding.safetensors. The same command goes on where a
-killed run stopped and ends with the same file. Prints the hypervolume that the queries reach,
-against that of the whole table.
+order, config.json, scalars.csv (best accuracy and hypervolume after every step) and, of nao,
+checkpoints/embedding.safetensors. The same command goes on where a killed run stopped and ends with
+the same files. Prints the hypervolume that the queries reach, against that of the whole table.
 
 On several processes or hosts as optimize.py: the same command everywhere, with --coordinator,
 --num_processes and --process_id.
@@ -17,18 +17,17 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import sys
 
 import command_line
+import listening
 import runtime
 import several
-import tqdm
 from absl import flags
 
 from greennas_jax import checkpoints, plugins, table_search
 from greennas_jax.accuracy import table as tables
 from greennas_jax.mesh import handover, team
-from greennas_jax.report import front_table
+from greennas_jax.report import front_table, telling
 from greennas_jax.search import front_search, table_problem, tabular
 
 _SPACE = flags.DEFINE_string(
@@ -136,24 +135,12 @@ def _search(
     workdir = handover.workdir(
         lambda: checkpoints.claim(_WORKDIR.value, identity), ("queries.csv", "checkpoints"), scratch
     )
-    bar, tell = _bar(request, seeds)
-    with bar:
-        found = table_search.run(request, problem, seeds, workdir, tell)
+    listener = listening.listener(workdir) if team.is_first() else telling.Listener()
+    found = table_search.run(request, problem, seeds, workdir, listener)
+    listener.close()
     if team.is_first():
         print(front_table.text(problem, found))
         print(f"queries are in {workdir / 'queries.csv'}")
-
-
-def _bar(request: table_search.Request, seeds: range) -> tuple[tqdm.tqdm, table_search.Progress]:
-    """Return a bar for a person at a terminal, which a pipe never sees, and what moves it."""
-    hidden = not (sys.stderr.isatty() and team.is_first())
-    bar = tqdm.tqdm(total=request.config.budget * len(seeds), unit="query", disable=hidden)
-
-    def tell(seed: int, done: int, observed: table_problem.Observed) -> None:
-        bar.set_postfix_str(f"seed {seed}, best accuracy {observed.accuracy.max():.5g}", False)
-        bar.update(max((seed - seeds.start) * request.config.budget + done - bar.n, 0))
-
-    return bar, tell
 
 
 if __name__ == "__main__":

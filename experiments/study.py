@@ -24,6 +24,7 @@ import threading
 
 import command_line
 import journey_flags
+import listening
 import runtime
 import several
 import tqdm
@@ -133,7 +134,7 @@ def _run(pair: study.Pair, workdir: pathlib.Path) -> None:
     folder = checkpoints.claim(workdir / pair.folder, journey.identity(request))
     files.write_text(folder / study.NOTE, f"{note}\n")
     shared = study.shared(request, workdir / pair.network)
-    listener = journey_flags.listener(folder, bars=not _ENDS_WITH_STDIN.value)
+    listener = listening.listener(folder, bars=not _ENDS_WITH_STDIN.value)
     report = journey.travel(request, folder, listener, None, shared)
     listener.close()
     print("\n".join(tables.headline(report)))

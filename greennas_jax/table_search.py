@@ -15,7 +15,7 @@ from greennas_jax.nao import embedding
 from greennas_jax.nao.embedding import Embedding
 from greennas_jax.nao.model import ModelConfig
 from greennas_jax.nao.training import TrainingConfig
-from greennas_jax.report import files
+from greennas_jax.report import files, front_table, telling
 from greennas_jax.search import front_baselines, front_models, front_search, table_problem, tabular
 from greennas_jax.search.front_search import FrontConfig
 from greennas_jax.search.table_problem import TableProblem
@@ -24,7 +24,6 @@ from greennas_jax.spaces import catalogue
 
 ALGORITHMS = ("nao", *front_baselines.BASELINES)
 TERM = "cost"
-Progress = Callable[[int, int, Any], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -149,7 +148,7 @@ def run(
     found: TableProblem,
     seeds: range,
     workdir: pathlib.Path,
-    progress: Progress | None = None,
+    listener: telling.Listener | None = None,
 ) -> dict[int, np.ndarray]:
     """Search under every seed and log the queries in WORKDIR/queries.csv.
 
@@ -158,7 +157,7 @@ def run(
       found: Its `problem`.
       seeds: Of the searches.
       workdir: Where the log is; what it holds already is gone on from.
-      progress: Called with seed, queries done and what is known, after every step.
+      listener: Hears of every seed, and after every step what its queries reach.
 
     Returns:
       The queried strings int32 [budget, T] by seed.
@@ -169,7 +168,7 @@ def run(
         request.config,
         seeds,
         workdir / "queries.csv",
-        progress,
+        listener,
     )
 
 
@@ -179,7 +178,7 @@ def search_all(
     config: TabularConfig,
     seeds: range,
     path: pathlib.Path,
-    progress: Progress | None = None,
+    listener: telling.Listener | None = None,
 ) -> dict[int, np.ndarray]:
     """Search under every seed by any algorithm and log the queries.
 
@@ -189,7 +188,7 @@ def search_all(
       config: The budget.
       seeds: Of the searches.
       path: The log; what it holds already is gone on from.
-      progress: As in `run`.
+      listener: As in `run`.
 
     Returns:
       The queried strings int32 [budget, T] by seed.
@@ -210,10 +209,23 @@ def search_all(
         if len(observed.accuracy) >= config.budget:
             continue
         chosen = chosen or choose()
+        if listener is not None:
+            listener.phase(f"seed {seed}", config.budget)
         for told in tabular.search(found, chosen, seed, config, observed):
+            if listener is not None:
+                # Before the log, which is gone on from: no step's figures are lost to a kill.
+                listener.reach(len(told.accuracy), **_reached(found, told))
             files.append_text(path, query_log.lines(found, seed, told, len(observed.accuracy)))
             observed = told
-            if progress is not None:
-                progress(seed, len(told.accuracy), told)
         kept[seed] = observed
     return {seed: kept[seed].tokens for seed in seeds}
+
+
+def _reached(found: TableProblem, told: table_problem.Observed) -> dict[str, float]:
+    """Return what the queries of a search reach."""
+    reached = front_table.reached(found, told.tokens, len(told.tokens))
+    return {
+        "best_accuracy": float(told.accuracy.max()),
+        "hypervolume": reached["wide"],
+        "strict_hypervolume": reached["strict"],
+    }
