@@ -243,7 +243,7 @@ def judge(
     before = None
     if known.exists():
         stated = text_files.read_record(known)
-        before = final_test.Sample(accuracies=tuple(stated["accuracies"]))
+        before = final_test.Sample(**stated | {"accuracies": tuple(stated["accuracies"])})
     tested = final_test.compare(
         request.network,
         found.solution.network,
@@ -262,7 +262,7 @@ def judge(
     for name, sample in (("given", tested.before), ("found", tested.after)):
         for number, accuracy in enumerate(sample.accuracies, 1):
             tell.reach(number, **{f"{name}_accuracy": accuracy})
-    files.write_json(known, text_files.sealed({"accuracies": list(tested.before.accuracies)}))
+    files.write_json(known, text_files.sealed(dataclasses.asdict(tested.before)))
     weights.save(folder / delivery.TRAINED, tested.trained.module, tested.trained.statistics)
     claim = claims.claim(found.problem, found.solution.archive, found.solution.tokens)
     verdict = results.accuracy_measured(tested, config, scene.data, claim)

@@ -175,6 +175,8 @@ def accuracy_measured(
             "std": sample.std,
             "seeds": list(tested.seeds),
             "accuracies": list(sample.accuracies),
+            "restarted": sample.restarted,
+            "diverged": sample.diverged,
         }
 
     return {

@@ -51,9 +51,17 @@ class Config:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Test accuracies (shares of 1) of one network, by seed."""
+    """Test accuracies of one network.
+
+    Attributes:
+      accuracies: Shares of 1, by seed.
+      restarted: Trainings that began anew under another key, because numbers were not finite.
+      diverged: Of them, those whose last numbers were not finite either.
+    """
 
     accuracies: tuple[float, ...]
+    restarted: int = 0
+    diverged: int = 0
 
     @property
     def mean(self) -> float:
@@ -203,12 +211,13 @@ def compare(
     wanted = (found,) if before is not None else (found, given)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         programs = list(pool.map(prepared, wanted))
-    outcome, *trained = _run(programs[0], images, many, over)
+    (outcome, *trained), restarted = _run(programs[0], images, many, over)
     told = progress or (lambda _: None)
-    after = _sample(outcome, order, len(config.seeds))
+    after = _sample(outcome, order, len(config.seeds), restarted)
     told(len(config.seeds))
     if before is None:
-        before = _sample(_run(programs[1], images, many, over)[0], order, len(config.seeds))
+        (outcome, *_), restarted = _run(programs[1], images, many, over)
+        before = _sample(outcome, order, len(config.seeds), restarted)
     told(len(config.seeds))
     difference = after.mean - before.mean
     error = math.hypot(before.standard_error, after.standard_error)
@@ -225,14 +234,15 @@ def compare(
 
 def _run(
     program: Any, images: training.Images, many: tuple[np.ndarray, np.ndarray], over: Mesh
-) -> Any:
-    """Return what the trainings give; those that diverge begin anew under another key."""
+) -> tuple[Any, int]:
+    """Return what the trainings give, and how many diverged and began anew under another key."""
     seeds, active = many
 
     def trained(*many: np.ndarray) -> Any:
         return arrays.fetched(program(images, arrays.placed(many, over, arrays.dealt())))
 
     found = trained(seeds, active)
+    restarted = int((active & ~found[0].finite).sum())
     for restart in range(1, training.MOST_RESTARTS + 1):
         again = active & ~found[0].finite
         if not again.any():
@@ -240,7 +250,7 @@ def _run(
         others = [training.restarted(int(seed), restart, 1) for seed in seeds]
         renewed = trained(np.asarray(others, np.uint32), again)
         found = jax.tree.map(functools.partial(_exchanged, again), found, renewed)
-    return found
+    return found, restarted
 
 
 def _exchanged(rows: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
@@ -248,9 +258,13 @@ def _exchanged(rows: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray
     return np.where(rows.reshape(-1, *[1] * (old.ndim - 1)), new, old)
 
 
-def _sample(outcome: training.Outcome, order: np.ndarray, count: int) -> Sample:
-    accuracies = np.asarray(outcome.accuracy)[np.argsort(order)][:count]
-    return Sample(accuracies=tuple(float(value) for value in accuracies))
+def _sample(outcome: training.Outcome, order: np.ndarray, count: int, restarted: int) -> Sample:
+    places = np.argsort(order)[:count]
+    return Sample(
+        accuracies=tuple(float(value) for value in np.asarray(outcome.accuracy)[places]),
+        restarted=restarted,
+        diverged=int((~np.asarray(outcome.finite)[places]).sum()),
+    )
 
 
 def _training(

@@ -167,11 +167,27 @@ def _accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
     if scores:
         what = "proxy score" if accuracy.get("kind") == "proxy" else "accuracy"
         lines.append(f"{what}: {' -> '.join(scores)}{_difference(accuracy)}")
+    lines.extend(_restart_lines(accuracy))
     if accuracy.get("guard"):
         lines.append(f"guard: {accuracy['guard']}")
     if accuracy.get("claim"):
         lines.append(_claim_line(accuracy["claim"]))
     return [*lines, *_data_lines(accuracy.get("data") or {})]
+
+
+def _restart_lines(accuracy: Mapping[str, Any]) -> list[str]:
+    """Return which network's final trainings came to numbers that are not finite, if any did."""
+    lines = []
+    for key, name in (("before", "given"), ("after", "found")):
+        side = accuracy.get(key) or {}
+        if side.get("restarted"):
+            again = side["diverged"]
+            lines.append(
+                f"{side['restarted']} of {len(side['seeds'])} trainings of the {name} network came "
+                "to numbers that are not finite and began anew under another key"
+                + (f"; {again} of them came to such numbers every time" if again else "")
+            )
+    return lines
 
 
 def _claim_line(claim: Mapping[str, Any]) -> str:

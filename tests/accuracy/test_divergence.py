@@ -94,12 +94,17 @@ def test_the_final_test_begins_a_diverged_training_anew(tiny, data):
         return (training.Outcome(empty, accuracy, ~active, seeds, finite), {"w": 1.0 * seeds})
 
     many = (np.asarray([1, 2, 0]), np.asarray([True, True, False]))
-    found = final_test._run(program, None, many, arrays.of(jax.devices()[:1]))
+    found, restarted = final_test._run(program, None, many, arrays.of(jax.devices()[:1]))
+    assert restarted == 1
     renewed = training.restarted(2, 1, 1)
     assert calls == [[1, 2], [renewed]]
     assert found[0].accuracy[:2].tolist() == [1.0, 7.0]
     assert found[1]["w"][:2].tolist() == pytest.approx([1.0, renewed])
     assert sound.verdict == "holds"
+    assert (sound.after.restarted, sound.after.diverged) == (0, 0)
+    broken = dataclasses.replace(config, recipe=dataclasses.replace(RECIPE, learning_rate=1e38))
+    lost = final_test.compare(tiny, tiny, data, max_drop=0.5, config=broken, before=sound.before)
+    assert (lost.after.restarted, lost.after.diverged) == (2, 2)
 
 
 def test_diverged_trainings_of_the_given_network_set_no_threshold():

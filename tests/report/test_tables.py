@@ -136,6 +136,18 @@ CLAIM = {
 }
 
 
+def test_final_trainings_that_began_anew_are_told():
+    accuracy = REPORT["accuracy"]
+    assert "began anew" not in "".join(tables.headline(REPORT))
+    after = accuracy["after"] | {"seeds": [1, 2, 3], "restarted": 2, "diverged": 1}
+    text = "\n".join(tables.headline(REPORT | {"accuracy": accuracy | {"after": after}}))
+    assert (
+        "2 of 3 trainings of the found network came to numbers that are not finite and began anew "
+        "under another key; 1 of them came to such numbers every time" in text
+    )
+    assert "given network came to" not in text
+
+
 @pytest.mark.parametrize(("agrees", "words"), [(True, "agree"), (False, "do NOT agree")])
 def test_claim_of_the_search_stands_beside_the_verdict(agrees, words):
     accuracy = REPORT["accuracy"] | {"claim": CLAIM | {"agrees": agrees}}
