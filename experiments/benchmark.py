@@ -7,13 +7,14 @@ as little as shows that a suite works; its figures mean nothing.
 """
 
 import json
+import sys
 
 import command_line
 import runtime
 from absl import flags
 from benchmarks import suites
 
-from greennas_jax.report import files
+from greennas_jax.report import files, telling
 
 _SUITE = flags.DEFINE_enum("suite", None, suites.names(), suites.described(), required=True)
 _JSON = flags.DEFINE_string("json", None, "Write what was measured into this file, too.")
@@ -60,11 +61,13 @@ def main() -> None:
         keep=_KEEP.value,
         picture=_PICTURE.value,
         only=tuple(_ONLY.value),
+        tell=telling.Bars() if sys.stderr.isatty() else telling.Listener(),
     )
     suite = suites.get(_SUITE.value)
     # What a suite measures is never an old compilation.
     runtime.prepare(cache=False)
     found = suites.document(suite, options)
+    options.tell.close()
     print(json.dumps(found, indent=2, allow_nan=False))
     if _JSON.value:
         files.write_json(_JSON.value, found)

@@ -40,7 +40,8 @@ def run(options: suites.Options) -> dict[str, Any]:
         config = dataclasses.replace(config, **SMALL)
     pool = evaluated.load(options.table, config.space.parse, examples=config.examples)
     start = time.perf_counter()
-    found = pool_study.study(pool, config)
+    options.tell.phase("splits", config.splits)
+    found = pool_study.study(pool, config, lambda done, _: options.tell.reach(done))
     return {
         "table": pathlib.Path(options.table).name,
         "networks": (

@@ -117,6 +117,7 @@ def _compare(
         if package is not None and not rivals.installed(package):
             skipped[name] = f"{package} is not installed"
             continue
+        options.tell(name)
         start = time.perf_counter()
         searches[name] = _searched(options, problem, name, folder, embeddings)
         seconds[name] = time.perf_counter() - start
@@ -166,15 +167,17 @@ def _searched(
             taught = embeddings.get(asked.structure)
             return table_search.algorithm(asked, problem, taught=taught)
 
-        return table_search.search_all(choose, problem, asked.config, seeds, path)
+        return table_search.search_all(choose, problem, asked.config, seeds, path, options.tell)
     known = query_log.read(path, problem)
     budget = asked.config.budget
     found = {}
+    options.tell.phase("seeds", len(seeds))
     for seed in seeds:
         if seed in known and len(known[seed].accuracy) >= budget:
             found[seed] = known[seed].tokens[:budget]
         else:
             found[seed] = rivals.whole(problem, rivals.RIVALS[name][1], seed, budget)
+        options.tell.did(1)
         query_log.rewrite(path, problem, {one: problem.query(rows) for one, rows in found.items()})
     return found
 

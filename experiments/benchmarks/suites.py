@@ -12,6 +12,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from greennas_jax.report import telling
+
 SCHEMA = "greennas.benchmark/1"
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
@@ -49,6 +51,7 @@ class Options:
       keep: Folder that keeps queries, so that a long run can go on, if any.
       picture: PNG file to draw, if any.
       only: Names of what is run; all if there are none.
+      tell: Hears how far a long suite is.
     """
 
     small: bool = False
@@ -64,6 +67,7 @@ class Options:
     keep: str | None = None
     picture: str | None = None
     only: tuple[str, ...] = ()
+    tell: telling.Listener = telling.Listener()
 
 
 def names() -> list[str]:
