@@ -84,6 +84,7 @@ def test_a_small_study(table):
     assert 0.5 < found["attainable"]["pairwise"] < 1
 
 
+@pytest.mark.slow
 def test_what_is_held_out_teaches_nothing(table):
     found = pool_study.architectures(CONFIG.space, read(table))
     config = dataclasses.replace(CONFIG, **suite.SMALL)

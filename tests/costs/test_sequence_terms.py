@@ -59,7 +59,10 @@ def every(table, device, settings):
     return stack([evaluate(name, table, device, settings) for name in NAMES])
 
 
-@pytest.mark.parametrize("settings", JITTED, ids=named)
+# The first compiles longest.
+@pytest.mark.parametrize(
+    "settings", [pytest.param(JITTED[0], marks=pytest.mark.slow), *JITTED[1:]], ids=named
+)
 def test_gradients_with_respect_to_the_layers(settings, table, as_jax, device):
     with jax.enable_x64(True):
         traced = as_jax(table)

@@ -175,6 +175,7 @@ def test_a_folder_of_images_takes_the_journey(tmp_path):
     assert "the network tells 10 classes apart, the data have 2" in told
 
 
+@pytest.mark.slow
 def test_hard_limits_are_kept_by_everything_that_is_found(tmp_path):
     config = QUICK | {"search.algorithm": "random", "search.queries": 8}
     flags = {"dataset": "none", "measure": "never", "config": config}

@@ -121,7 +121,9 @@ def test_training_is_the_same_for_the_same_key():
     chex.assert_trees_all_equal(jax.tree.leaves(first), jax.tree.leaves(second))
 
 
-@pytest.mark.parametrize(("fidelity", "steps"), [(0.0, 20), (1.0, 60)])
+@pytest.mark.parametrize(
+    ("fidelity", "steps"), [pytest.param(0.0, 20, marks=pytest.mark.slow), (1.0, 60)]
+)
 def test_schedule_is_run_again_until_strings_are_reproduced(fidelity, steps):
     tokens = synthetic.sample(np.random.default_rng(0), 64)
     pool = Pool(jnp.asarray(tokens), jnp.zeros((64, synthetic.RULES_OUTPUTS)))

@@ -89,6 +89,7 @@ def test_perceptrons_model_accuracy_where_labels_are_many(taught):
     assert isinstance(few, Posterior)
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_queries(taught):
     first, second = (run(search_for(synthetic.problem(), taught), 3, 32)[0] for _ in range(2))
     for a, b in zip(first.queries, second.queries, strict=True):
@@ -193,6 +194,7 @@ def test_cost_only_search_on_real_chains(name):
     assert cost <= 1.01 * best
 
 
+@pytest.mark.slow
 def test_the_ascent_feels_limits_and_nothing_beyond_them_is_queried(taught):
     most = 3.0
     problem = limited.problem(energy=most, threshold=0.85)
