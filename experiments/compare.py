@@ -39,8 +39,12 @@ def _seeds() -> list[int]:
     wrong = [text for text in _SEEDS.value if not text.isdecimal()]
     if wrong or not _SEEDS.value:
         raise ValueError(f"--seeds has {wrong[0] if wrong else 'none'!r}; whole numbers needed")
-    if not _ALGORITHMS.value:
-        raise ValueError(f"--algorithms names none; allowed: {', '.join(loop.ALGORITHMS)}")
+    unknown = [repr(name) for name in _ALGORITHMS.value if name not in loop.RIVALS]
+    if unknown or not _ALGORITHMS.value:
+        raise ValueError(
+            f"--algorithms names {unknown[0] if unknown else 'none'}; allowed: "
+            + ", ".join(loop.RIVALS)
+        )
     return [int(text) for text in _SEEDS.value]
 
 
@@ -64,14 +68,14 @@ def main() -> None:
         for algorithm in _ALGORITHMS.value
     }
     runtime.prepare()
-    journey.check_limits(given)
+    journey.check_solvable(given)
     rows = []
     scene, scene_seed = None, None
     bar = tqdm.tqdm(requests.items(), unit="search", disable=not sys.stderr.isatty())
     for (algorithm, seed), request in bar:
         workdir = checkpoints.claim(folder / f"{algorithm}_{seed}", journey.identity(request))
         # Kept for one configuration alone: whoever searches, the given network is trained alike.
-        alike = journey.identity(_request(given, loop.ALGORITHMS[0], seed))
+        alike = journey.identity(_request(given, loop.RIVALS[0], seed))
         shared = checkpoints.claim(folder / f"given_{seed}", alike) / "checkpoints"
         report = journey.finished(workdir)
         if report is None:

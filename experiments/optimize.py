@@ -51,7 +51,7 @@ def main() -> None:
 
 def _travel(request: journey.Request, scratch: pathlib.Path) -> None:
     """Take the journey as one of the processes of the run."""
-    journey.check_limits(request)
+    journey.check_solvable(request)
     identity = journey.identity(request)
     team.agree("the request", identity)
     workdir = handover.workdir(

@@ -130,7 +130,7 @@ def _run(pair: study.Pair, workdir: pathlib.Path) -> None:
         note = study.why_by_proxy(request, _MOST_FLOP.value)
     if note:
         request = dataclasses.replace(request, dataset=journey.NO_DATA)
-    journey.check_limits(request)
+    journey.check_solvable(request)
     folder = checkpoints.claim(workdir / pair.folder, journey.identity(request))
     files.write_text(folder / study.NOTE, f"{note}\n")
     shared = study.shared(request, workdir / pair.network)

@@ -34,7 +34,7 @@ from greennas_jax.nao.embedding import Embedding
 from greennas_jax.pipeline import PipelineConfig, Prepared, Solution
 from greennas_jax.report import comparison, evidence, files
 from greennas_jax.report.telling import Everyone, Listener
-from greennas_jax.search import claims
+from greennas_jax.search import claims, loop
 from greennas_jax.search.archive import Archive
 from greennas_jax.search.problem import FRESH_SEEDS, Problem
 from greennas_jax.spec import paleo_json, text_files
@@ -75,6 +75,11 @@ class Request:
         watts = self.assumed_watts
         if watts is not None and not 0 < watts < math.inf:
             raise ValueError(f"assumed_watts is {watts:g}; allowed: a finite number above 0")
+        if self.config.search.algorithm == loop.EXACT and self.dataset != NO_DATA:
+            raise ValueError(
+                f"search.algorithm is '{loop.EXACT}', which leaves accuracy aside, with data set "
+                f"'{self.dataset}'; allowed: --dataset={NO_DATA}"
+            )
         object.__setattr__(self, "config", pipeline.settled(self.config, self.network))
 
 
@@ -90,14 +95,13 @@ def identity(request: Request) -> dict[str, Any]:
     }
 
 
-def check_limits(request: Request) -> None:
-    """Require that some network keeps to the limits, before anything is written or trained.
+def check_solvable(request: Request) -> None:
+    """Require that the request has an answer, before anything is written or trained.
 
     Raises:
-      InfeasibleError: If none does, or none was found that does.
+      ValueError: If no network was found within the limits, or none that is surely the cheapest.
     """
-    if limiting.targets(request.config):
-        pipeline.prepare(request.network, request.device, request.config, request.batch_size)
+    pipeline.check_solvable(request.network, request.device, request.config, request.batch_size)
 
 
 class Scene(NamedTuple):
@@ -195,7 +199,7 @@ def search(
         log_of_given.evaluate,
     )
     _tell_queries(tell, archive, 0)
-    algorithm = pipeline.algorithm_for(problem, config, taught)
+    algorithm = pipeline.algorithm_for(scene.prepared, problem, config, taught)
     again = 0 if problem.deterministic else config.search.most_confirmations
     tell.phase("search", config.search.queries + again)
     told = len(archive.queries)
@@ -276,7 +280,7 @@ def measured(
     """Return the measured part of the report: both networks run here, or why they are not."""
     if request.measure == "never":
         reason = "not asked for (--measure=never)"
-        return {"before": None, "after": None, "change": None, "reason": reason}
+        return dict.fromkeys(("before", "after", "change")) | {"reason": reason}
     stored = folder / "checkpoints" / "measured.json"
     if stored.exists():
         return text_files.read_record(stored)

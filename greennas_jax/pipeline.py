@@ -23,7 +23,15 @@ from greennas_jax.nao.embedding import Embedding
 from greennas_jax.nao.latent_search import LatentConfig
 from greennas_jax.nao.model import Model, ModelConfig
 from greennas_jax.nao.training import TrainingConfig
-from greennas_jax.search import additive, blocks, evolution, latent, loop, random_search
+from greennas_jax.search import (
+    additive,
+    blocks,
+    evolution,
+    exact_solver,
+    latent,
+    loop,
+    random_search,
+)
 from greennas_jax.search import problem as problems
 from greennas_jax.search.archive import Archive
 from greennas_jax.search.limits import Limits
@@ -109,7 +117,13 @@ class PipelineConfig:
 
 
 def settled(config: PipelineConfig, network: Network) -> PipelineConfig:
-    """Return a configuration whose trainings leave nothing open that follows the network."""
+    """Return a configuration that leaves nothing open which follows the network or the algorithm.
+
+    The exact solver has one answer, so that one query is its budget.
+    """
+    if config.search.algorithm == loop.EXACT:
+        search = dataclasses.replace(config.search, queries=1, batch=1)
+        config = dataclasses.replace(config, search=search)
     recipe = recipes.settled(config.recipe, network)
     final = config.final_epochs or recipes.FINAL_PASSES * (recipe.epochs or 0)
     return dataclasses.replace(config, recipe=recipe, final_epochs=final)
@@ -158,6 +172,17 @@ def prepare(
     limits = limiting.limits(targets, space, costs, device, config.settings, batch_size)
     objective = cost_factors.select_terms(costs, (config.objective,))
     return Prepared(space, costs, objective, limits)
+
+
+def check_solvable(
+    network: Network, device: Device, config: PipelineConfig, batch_size: int | None
+) -> None:
+    """Raise ValueError if no network keeps to the limits, or the exact solver has no answer."""
+    exactly = config.search.algorithm == loop.EXACT
+    if exactly or limiting.targets(config):
+        prepared = prepare(network, device, config, batch_size)
+        if exactly:
+            exact_solver.cheapest(prepared.costs, config.objective, prepared.limits)
 
 
 def embed(
@@ -240,6 +265,8 @@ def pose(
         return fair(found, chosen)
 
     allowed = config.proxy_tolerance if proxy else config.max_accuracy_drop
+    if config.search.algorithm == loop.EXACT:
+        allowed = math.inf
     problem = Problem(
         space=prepared.space,
         costs=prepared.objective,
@@ -255,10 +282,13 @@ def pose(
     return problem, problems.start(problem, seeds)
 
 
-def algorithm_for(problem: Problem, config: PipelineConfig, taught: Embedding | None) -> Algorithm:
+def algorithm_for(
+    prepared: Prepared, problem: Problem, config: PipelineConfig, taught: Embedding | None
+) -> Algorithm:
     """Return the configured algorithm.
 
     Args:
+      prepared: The space and its costs.
       problem: What is searched.
       config: The run.
       taught: The embedding; needed by `latent` alone.
@@ -269,6 +299,8 @@ def algorithm_for(problem: Problem, config: PipelineConfig, taught: Embedding | 
         return evolution.Evolution(problem)
     if config.search.algorithm == "additive":
         return additive.AdditiveSolver(problem)
+    if config.search.algorithm == loop.EXACT:
+        return exact_solver.ExactSolver(problem, prepared.costs, config.objective)
     if taught is None:
         raise ValueError("algorithm 'latent' needs a taught embedding")
     return latent.LatentSearch(

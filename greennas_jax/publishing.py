@@ -4,6 +4,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from greennas_jax import results
 from greennas_jax.costs import terms
 from greennas_jax.export import delivery
@@ -119,7 +121,7 @@ def _draw(
         if (row == solution.tokens).all()
     )
     bound = report["bounds"][unit.bound] * unit.factor
-    guard = problem.threshold * share
+    guard = problem.threshold * share if np.isfinite(problem.threshold) else None
     plots.pareto(
         folder / "pareto.png",
         points,

@@ -221,9 +221,8 @@ def accuracy_of_proxies(
     return {
         "kind": "proxy",
         "proxies": list(names),
-        "tolerance": tolerance,
-        "guard": f"score {problem.threshold:.4g} or more of the given network's "
-        f"{problem.baseline.mean():.4g} (1 - worst relative drop of {', '.join(names)})",
+        "tolerance": tolerance if np.isfinite(problem.threshold) else None,
+        "guard": _guard_of_proxies(problem, names),
         "before": {"mean": float(problem.baseline.mean()), "std": None, "seeds": 1},
         "after": {"mean": float(np.mean(after)), "std": None, "seeds": 1},
         "difference": {
@@ -233,6 +232,15 @@ def accuracy_of_proxies(
         "verdict": None,
         "reason": "no data set: accuracy was not measured",
     }
+
+
+def _guard_of_proxies(problem: Problem, names: Sequence[str]) -> str:
+    if not np.isfinite(problem.threshold):
+        return "none: the least cost was asked for, accuracy and its proxies left aside"
+    return (
+        f"score {problem.threshold:.4g} or more of the given network's "
+        f"{problem.baseline.mean():.4g} (1 - worst relative drop of {', '.join(names)})"
+    )
 
 
 def search_part(

@@ -194,7 +194,7 @@ def run(
         roles = initial.roles_of(slot, parameters)
         if slot.node.type in sequence.WEIGHTED:
             live = above["channels"]
-            out, inner = sequence_slots.run(slot.node, arrays, roles, inputs, live)
+            out, inner = sequence_slots.run(slot.node, arrays, roles, inputs, live, mode.factors)
         elif slot.kind == "registered":
             out = of_registered(slot, roles, inputs, mode.order)
         elif roles:

@@ -80,8 +80,9 @@ def _convolution(
     slot: templates.Slot, arrays: Arrays, roles: Arrays, values: jax.Array, mode: Mode
 ) -> jax.Array:
     def convolved(images: jax.Array, kernel: jax.Array, groups: int = 1) -> jax.Array:
+        images, kernel = mode.factors(images, kernel)
         out = sliding.convolve(slot, images, kernel, arrays["level"], groups, mode.method)
-        return fitted(out, slot)
+        return fitted(out.astype(jnp.float32), slot)
 
     if slot.kind == "depthwise":
         kernel = (roles["kernel"] * _window_mask(slot, arrays)[:, :, None])[:, :, None, :]
@@ -104,23 +105,24 @@ def _convolution(
 
 
 def _pointwise(values: jax.Array, weights: jax.Array, mode: Mode) -> jax.Array:
-    kernel = weights[None, None]
+    values, kernel = mode.factors(values, weights[None, None])
     pads = ((0, 0), (0, 0))
-    return convolution.convolve(values, kernel, strides=(1, 1), pads=pads, method=mode.method)
+    out = convolution.convolve(values, kernel, strides=(1, 1), pads=pads, method=mode.method)
+    return out.astype(jnp.float32)
 
 
 def _dense(
-    arrays: Arrays, roles: Arrays, values: jax.Array, above: Arrays, order: layout.Layout
+    arrays: Arrays, roles: Arrays, values: jax.Array, above: Arrays, mode: Mode
 ) -> jax.Array:
-    kernel = roles["kernel"]
+    kernel, order = roles["kernel"], mode.order
     outputs = kernel.shape[-1]
     batch = values.shape[order.index("N")]
 
     def product(features: jax.Array, weights: jax.Array) -> jax.Array:
         """Return features [N, F] or [F, N] times weights [F, O] as images of one position."""
-        if order == "NHWC":
-            return (features @ weights)[:, None, None, :]
-        return (weights.T @ features)[:, None, None, :]
+        features, weights = mode.factors(features, weights)
+        out = features @ weights if order == "NHWC" else weights.T @ features
+        return out.astype(jnp.float32)[:, None, None, :]
 
     def given() -> jax.Array:
         if order == "NHWC":
@@ -148,22 +150,24 @@ def weighted(
 ) -> jax.Array:
     """Apply a slot's kernel and bias."""
     if slot.kind == "positionwise":
-        return values @ roles["kernel"] + roles.get("bias", 0.0)
+        values, kernel = mode.factors(values, roles["kernel"])
+        return (values @ kernel).astype(jnp.float32) + roles.get("bias", 0.0)
     if slot.kind == "dense":
         if len(slot.node.inputs[0]) == 3:
             values = layout.from_nhwc(values, mode.order)
-        out = _dense(arrays, roles, values, above, mode.order)
+        out = _dense(arrays, roles, values, above, mode)
     elif slot.kind == "deconvolution":
         view = slot.node.view
         pads = shape_rules.pad_amounts(view.padding, view.output_size, view.kernel, view.strides)
+        values, kernel = mode.factors(values, roles["kernel"])
         out = convolution.convolve_transposed(
             values,
-            roles["kernel"],
+            kernel,
             strides=view.strides,
             pads=pads,
             output_size=view.output_size,
             method=mode.method,
-        )
+        ).astype(jnp.float32)
     elif slot.kind == "normalization":
         return values
     else:

@@ -7,7 +7,7 @@ Shapes: N images, H, W, C template sizes.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,16 +26,26 @@ class Mode(NamedTuple):
       training: Whether batch moments normalise and dropout drops.
       method: How convolutions are computed.
       observe: Called with (slot, values in front of an activation, 1 where they are live), if any.
+      precision: Number format of products, "fp32" or "bf16".
     """
 
     training: bool
     method: convolution.Method
     observe: Observer | None = None
+    precision: str = "fp32"
 
     @property
     def order(self) -> layout.Layout:
         """The order of the axes of images."""
         return convolution.layout_of(self.method)
+
+    def factors(self, *arrays: Any) -> Any:
+        """Return pytrees of factors of products, float32 rounded to the format of products."""
+        return arrays if self.precision == "fp32" else jax.tree.map(_rounded, arrays)
+
+
+def _rounded(values: jax.Array) -> jax.Array:
+    return values.astype(jnp.bfloat16) if values.dtype == jnp.float32 else values
 
 
 def order_of(slot: templates.Slot, mode: Mode) -> layout.Layout:

@@ -15,6 +15,7 @@ LEARNING_RATES = (1e-2, 2e-3)
 FINAL_PASSES = 2
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("linear", "cosine")
+PRECISIONS = ("fp32", "bf16")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,8 @@ class Recipe:
         what looks alike both ways, as photographs do and digits do not.
       beta1: Decay of the first moment, or momentum.
       beta2: Decay of the second moment.
+      precision: Number format of products in a search's trainings, "fp32" or "bf16"; parameters,
+        sums, moments and normalisation stay fp32, and so does all of the final test.
       checks: Shares of the steps after which validation accuracy may stop a child.
       margins: How far (fraction of 1) below the given network's mean a child is stopped there.
     """
@@ -59,6 +62,7 @@ class Recipe:
     flip: bool = False
     beta1: float = 0.9
     beta2: float = 0.99
+    precision: str = "fp32"
     checks: tuple[float, ...] = (0.25, 0.5, 0.75)
     margins: tuple[float, ...] = (0.08, 0.05, 0.03)
 
@@ -69,7 +73,8 @@ class Recipe:
             raise ValueError(f"learning_rate is {self.learning_rate}; a number above 0 is needed")
         if not 0 < self.clipping <= math.inf:
             raise ValueError(f"clipping is {self.clipping}; a number above 0 is needed")
-        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; known are {', '.join(known)}")
         if not 0 <= self.weight_decay < math.inf:

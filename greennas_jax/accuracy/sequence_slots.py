@@ -7,6 +7,7 @@ template as [N, S, 1, D], whichever the order of images' axes; token numbers sta
 Shapes: N sequences, S places, D width, H heads, K heads of keys and values, F hidden units.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +25,8 @@ KINDS = {
     "FeedForward": "feed_forward",
     "SequencePool": "sequence_pool",
 }
+# Those that are made of products.
+PRODUCTS = ("MultiHeadAttention", "FeedForward")
 # How each axis of a role is cut to a child: by what is read, by what is written, by heads, by heads
 # of keys and values, by hidden units, or not at all.
 AXES: dict[str, tuple[str | None, ...]] = {
@@ -156,7 +159,12 @@ def cut(
 
 
 def run(
-    node: graph.Node, arrays: Arrays, roles: Arrays, inputs: list[jax.Array], live: jax.Array
+    node: graph.Node,
+    arrays: Arrays,
+    roles: Arrays,
+    inputs: list[jax.Array],
+    live: jax.Array,
+    factors: Callable[..., Any],
 ) -> tuple[jax.Array, jax.Array | None]:
     """Apply a slot of one of the types `sequence.WEIGHTED`.
 
@@ -166,12 +174,15 @@ def run(
       roles: The slot's parameters, another one's table among them.
       inputs: float32 [N, S, 1, D] each, or int32 [N, S].
       live: float32 [D], 1 where the first input is live.
+      factors: Returns factors of products in their number format.
 
     Returns:
       float32 [N, S, 1, D], and what stands in front of an activation inside: [N, S, 1, F], if any.
     """
     flat = [values[:, :, 0] if values.ndim == 4 else values for values in inputs]
     roles = masked(node, arrays, roles)
+    if node.type in PRODUCTS:
+        roles, flat = factors(roles, flat)
     inner = None
     if node.type == "LayerNorm":
         out = sequence.layer_norm(node.view, roles, flat[0], live)
@@ -180,5 +191,6 @@ def run(
         out = sequence.feed_forward(node.view, roles, flat[0], inner)
     else:
         out = sequence.apply(node, roles, flat)
+    out = out.astype(jnp.float32)
     shown = None if inner is None or node.view.activation is None else inner[:, :, None]
     return out[:, :, None], shown

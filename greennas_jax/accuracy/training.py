@@ -362,7 +362,7 @@ def train_child(
     parameters = initial.scaled(initial.draw(template, draw_key), child)
 
     def apply(parameters, statistics, batch, training, key):
-        mode = live.Mode(training, method)
+        mode = live.Mode(training, method, precision=recipe.precision)
         return forward.run(template, child, parameters, statistics, batch, mode, key)
 
     outcome, _, _ = train(

@@ -21,7 +21,10 @@ from greennas_jax.search.problem import Algorithm, Problem, Proposal
 Progress = Callable[[Archive], None]
 # By how many standard deviations of its belief the next leader of a round is believed in less.
 DOUBT = 1.0
-ALGORITHMS = ("latent", "additive", "evolution", "random")
+# Those that learn accuracy from queries; the exact solver leaves it aside.
+RIVALS = ("latent", "additive", "evolution", "random")
+EXACT = "exact"
+ALGORITHMS = (*RIVALS, EXACT)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

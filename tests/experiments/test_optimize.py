@@ -1,3 +1,4 @@
+import csv
 import dataclasses
 import json
 import pathlib
@@ -156,6 +157,25 @@ def test_journey_without_data_says_that_accuracy_was_not_measured(tmp_path):
     assert "optimized.safetensors" not in files_of(tmp_path / "w")
     assert report["accuracy"]["after"]["mean"] >= 0.85
     assert report["before"]["settings"]["dtype"] == "bf16"
+
+
+@pytest.mark.slow
+def test_the_least_cost_is_found_at_once(tmp_path):
+    config = QUICK | {"search.algorithm": "exact"}
+    done = optimize(tmp_path, dataset="none", measure="never", config=config, max_parameters=900)
+    assert done.returncode == 0, done.stderr
+    assert "tolerance not given" in done.stdout and "guard: none: the least cost" in done.stdout
+    report = json.loads((tmp_path / "w" / "report.json").read_text())
+    assert report["search"]["algorithm"] == "exact" and report["search"]["queries"] == 1
+    assert report["after"]["totals"]["parameters"] <= 900
+    # Nothing on the front that keeps to the limit is cheaper.
+    with open(tmp_path / "w" / "exact_front.csv", newline="") as file:
+        front = [row for row in csv.DictReader(file) if float(row["parameters"]) <= 900]
+    least = min(float(row["energy_j"]) for row in front)
+    assert report["after"]["totals"]["energy_j"] == pytest.approx(least, rel=1e-9)
+    (tmp_path / "other").mkdir()
+    refused = optimize(tmp_path / "other", dataset="digits", config=config)
+    assert refused.returncode == 2 and "allowed: --dataset=none" in refused.stderr
 
 
 @pytest.mark.slow

@@ -73,7 +73,7 @@ def test_choices_that_are_written_out_are_those_of_the_library():
     assert found["calibrate.sweep"] == list(sweep.EXTENTS)
     assert found["calibrate.statistic"] == found["measure.statistic"] == list(timing.STATISTICS)
     assert ", ".join(cases.DTYPES) in described["calibrate.dtype"]
-    assert found["compare.algorithms"] == list(loop.ALGORITHMS)
+    assert found["compare.algorithms"] == list(loop.RIVALS)
     assert found["convert.format"] == list(formats.FORMATS)
     assert found["footprint.power_model"] == list(device_power.MODELS)
     assert found["measure.dtype"] == list(execution.FORMATS)
