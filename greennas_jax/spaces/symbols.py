@@ -10,7 +10,7 @@ Shapes: T positions, S symbols, B strings, K terms.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -261,9 +261,21 @@ def exact(costs: SymbolCosts, layout: Layout, symbols: Array) -> Array:
     total = jnp.broadcast_to(
         jnp.asarray(costs.constant)[:, None], (len(costs.constant), symbols.shape[1])
     )
-    for done, (scope, table) in enumerate(zip(costs.scopes, costs.tables, strict=True)):
-        index = _index(scope, symbols, nodes, counts)
-        total = total + jnp.asarray(table).at[:, index].get(mode="promise_in_bounds")
-        if done % FUSED == FUSED - 1:
-            total = jax.lax.optimization_barrier(total)
-    return total
+    tables = list(zip(costs.scopes, costs.tables, strict=True))
+
+    def adding(part: Sequence[Any]) -> Callable[[Array], Array]:
+        def added(total: Array) -> Array:
+            for scope, table in part:
+                index = _index(scope, symbols, nodes, counts)
+                total = total + jnp.asarray(table).at[:, index].get(mode="promise_in_bounds")
+            return total
+
+        return added
+
+    parts = [adding(tables[start : start + FUSED]) for start in range(0, len(tables), FUSED)]
+    if len(parts) < 2:
+        return parts[0](total) if parts else total
+    # Compiled as one, all gathers would become a single loop, whose tables no cache holds.
+    return jax.lax.fori_loop(
+        0, len(parts), lambda number, total: jax.lax.switch(number, parts, total), total
+    )
