@@ -36,7 +36,7 @@ from greennas_jax.report import comparison, evidence, files
 from greennas_jax.report.telling import Everyone, Listener
 from greennas_jax.search import claims, loop
 from greennas_jax.search.archive import Archive
-from greennas_jax.search.problem import FRESH_SEEDS, Problem
+from greennas_jax.search.problem import Problem
 from greennas_jax.spec import paleo_json, text_files
 from greennas_jax.spec.network import Network
 
@@ -253,13 +253,7 @@ def judge(
         found.solution.network,
         scene.data,
         max_drop=config.max_accuracy_drop,
-        config=final_test.Config(
-            recipe=dataclasses.replace(config.recipe, epochs=config.final_epochs),
-            seeds=tuple(
-                pipeline.seed_of(config, FRESH_SEEDS + i) for i in range(config.final_seeds)
-            ),
-            z=config.verdict_confidence,
-        ),
+        config=pipeline.final_config(config),
         before=before,
         progress=tell.did,
     )

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from greennas_jax import limiting
-from greennas_jax.accuracy import recipes
+from greennas_jax.accuracy import final_test, recipes
 from greennas_jax.accuracy.oracle import Oracle
 from greennas_jax.accuracy.training import Recipe
 from greennas_jax.costs import terms
@@ -207,6 +207,15 @@ def embed(
 def seed_of(config: PipelineConfig, number: int) -> int:
     """Return the seed of a training, so that runs of different seeds share none."""
     return (config.seed * 2_000_003 + number) % 2**31
+
+
+def final_config(config: PipelineConfig) -> final_test.Config:
+    """Return how both networks are trained for the verdict of a settled configuration."""
+    return final_test.Config(
+        recipe=dataclasses.replace(config.recipe, epochs=config.final_epochs),
+        seeds=tuple(seed_of(config, problems.FRESH_SEEDS + i) for i in range(config.final_seeds)),
+        z=config.verdict_confidence,
+    )
 
 
 Evaluate = Callable[[np.ndarray, Sequence[int]], Sequence[Any]]

@@ -63,8 +63,8 @@ def place(coordinator: str | None, processes: int | None, process: int | None) -
     if coordinator is None or processes is None or process is None:
         if len(missing) < len(given):
             raise JoiningError(
-                f"{' and '.join(missing)} missing; --coordinator, --num_processes and --process_id "
-                "go together"
+                f"{' and '.join(missing)} missing; a run of several processes needs --coordinator, "
+                "--num_processes and --process_id together"
             )
         return None
     return Place(coordinator=coordinator, processes=processes, process=process)

@@ -23,6 +23,20 @@ def test_symbols_cost_what_their_tokens_cost(make, entries):
     np.testing.assert_allclose(found, factors.exact(given, tokens), rtol=2e-6)
 
 
+def test_gathers_in_groups_sum_to_the_same_last_bit(monkeypatch):
+    space = edits.build(examples.inception())
+    layout = symbols.layout(space.sizes.tolist(), space.steps)
+    costs = symbols.prepare(filled(space), layout, entries=1)
+    packed = symbols.pack(layout, strings(space, 300))
+    assert len(costs.scopes) > 5
+    found = []
+    for size in (len(costs.scopes), 2, 1):
+        monkeypatch.setattr(symbols, "FUSED", size)
+        found.append(np.asarray(symbols.exact(costs, layout, packed)))
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
 def test_a_symbol_is_its_tokens_digits():
     layout = symbols.layout([3, 6, 8, 5], [(0, 1, 2), (3,)])
     assert layout.groups == ((0, 1, 2), (3,))
