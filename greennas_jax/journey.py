@@ -247,7 +247,7 @@ def judge(
     before = None
     if known.exists():
         stated = text_files.read_record(known)
-        before = final_test.Sample(**stated | {"accuracies": tuple(stated["accuracies"])})
+        before = final_test.Sample(accuracies=tuple(stated.pop("accuracies")), **stated)
     tested = final_test.compare(
         request.network,
         found.solution.network,
