@@ -27,7 +27,7 @@ from greennas_jax.costs import dtypes, figures, named_files, precisions
 from greennas_jax.costs.figures import DeviceError, Figure
 from greennas_jax.costs.precisions import Efficiency, Precision
 from greennas_jax.spec import strict_json
-from greennas_jax.spec.network import SpecError
+from greennas_jax.spec.network import SpecError, shown
 
 DEVICE_FOLDER = pathlib.Path(__file__).resolve().parents[2] / "configs" / "devices"
 
@@ -204,7 +204,7 @@ def read(text: str, *, origin: str = "<text>") -> Device:
     unknown = [key for key in stated if key not in allowed]
     if unknown:
         raise DeviceError(
-            f"{where}: key '{unknown[0]}' is not known; allowed: {', '.join(allowed)}"
+            f"{where}: key {shown(unknown[0])} is not known; allowed: {', '.join(allowed)}"
         )
     missing = [key for key in REQUIRED if key not in stated]
     if missing:

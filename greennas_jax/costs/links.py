@@ -13,7 +13,7 @@ from typing import Any
 from greennas_jax.costs import devices, named_files
 from greennas_jax.costs.devices import DeviceError
 from greennas_jax.spec import strict_json
-from greennas_jax.spec.network import SpecError
+from greennas_jax.spec.network import SpecError, shown
 
 LINK_FOLDER = pathlib.Path(__file__).resolve().parents[2] / "configs" / "links"
 FIGURES = ("bandwidth_gbits", "latency_us")
@@ -77,7 +77,7 @@ def read(text: str, *, origin: str = "<text>") -> Link:
         key = sorted(wrong)[0]
         what = "is not known" if key in stated else "is missing"
         raise DeviceError(
-            f"link file {origin}: '{key}' {what}; needed are name, {', '.join(FIGURES)}"
+            f"link file {origin}: {shown(key)} {what}; needed are name, {', '.join(FIGURES)}"
         )
     found = {
         key: devices.figure(

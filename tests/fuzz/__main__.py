@@ -107,7 +107,7 @@ def main() -> None:
             rows.append(row)
             print(json.dumps({key: row[key] for key in row if key != "faults"}), flush=True)
             for where, what in row["faults"][:20]:
-                print(f"  FAULT {where}: {what}", flush=True)
+                print(f"  FAULT {where}: {ascii(what)}", flush=True)
     total = collections.Counter()
     for row in rows:
         total.update(row["counts"])
