@@ -17,7 +17,7 @@ import numpy as np
 from greennas_jax import locks
 from greennas_jax.accuracy.oracle import Trial
 from greennas_jax.report import files
-from greennas_jax.spec import strict_json, text_files
+from greennas_jax.spec import limits, strict_json, text_files
 from greennas_jax.spec.network import shown
 
 Path = str | os.PathLike[str]
@@ -99,6 +99,8 @@ def differences(before: Any, after: Any, path: str = "") -> list[str]:
         ]
     if before == after and isinstance(before, bool) == isinstance(after, bool):
         return []
+    if len(path) > limits.LONGEST_SHOWN:
+        path = f"{path[: limits.LONGEST_SHOWN - 3]}..."
     return [f"{path} was {shown(before)}, is {shown(after)}"]
 
 

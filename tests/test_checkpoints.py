@@ -81,3 +81,10 @@ def test_other_images_behind_the_same_name_are_refused(tmp_path):
         checkpoints.same_data(tmp_path, "ab" * 32, "own.npz")
     with pytest.raises(ValueError, match="images or labels of 'own.npz' are not those"):
         checkpoints.same_data(tmp_path, "cd" * 32, "own.npz")
+
+
+def test_a_difference_is_named_in_a_short_line(tmp_path):
+    checkpoints.claim(tmp_path / "w", {"a" * 10_000: 1})
+    with pytest.raises(ValueError, match=r": a{97}\.\.\. was 1, is None") as raised:
+        checkpoints.claim(tmp_path / "w", {})
+    assert len(str(raised.value)) < 1000

@@ -26,6 +26,8 @@ LARGEST_ONNX = 2**31 - 1
 # Bytes of a table or a log (of a gzip file also when it is unpacked), and of a file of weights.
 LARGEST_TABLE = 64 * 2**20
 LARGEST_WEIGHTS = 4 * 2**30
+# Pixels of an image file: unpacked it takes some fifteen bytes each for a moment.
+MOST_PIXELS = 2**25
 # Characters of an offending value that a message repeats.
 LONGEST_SHOWN = 100
 # A figure of a device or a link, beside nought: beyond, times and energies leave float64.

@@ -1,6 +1,7 @@
 """One's own arrays: an .npz file, in which nothing is ever executed."""
 
 import os
+import tokenize
 import zipfile
 import zlib
 
@@ -21,6 +22,7 @@ _UNREADABLE = (
     MemoryError,
     NotImplementedError,
     RuntimeError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )

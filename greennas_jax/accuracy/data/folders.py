@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from greennas_jax.accuracy.data import checks, images
 from greennas_jax.accuracy.data.record import DataError, Labelled, Source, Wanted
+from greennas_jax.spec import limits
 
 TRAIN, TEST = "train", "test"
 # Formats that Pillow decodes by itself; for others, such as EPS, it starts other programs.
@@ -110,7 +111,14 @@ def decode(path: str, size: tuple[int, int, int]) -> np.ndarray:
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > limits.MOST_PIXELS:
+                raise DataError(
+                    f"{path}: an image of {image.width} x {image.height} pixels; allowed: at most "
+                    f"{limits.MOST_PIXELS:,} in all"
+                )
             plain = _plain(image, size[2])
+    except DataError:
+        raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: an image of too many pixels: {error}") from error
     except _UNREADABLE as error:

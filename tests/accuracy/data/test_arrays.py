@@ -1,4 +1,6 @@
 import pickle
+import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -161,6 +163,15 @@ def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "broken.npz"
     path.write_bytes(content)
     with pytest.raises(datasets.DataError, match="broken.npz: not an .npz file"):
+        datasets.load(str(path), (6, 5, 3), 4)
+
+
+def test_an_array_whose_header_breaks_off_is_refused(tmp_path):
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2,"
+    path = tmp_path / "broken.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x_train.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", 53) + header)
+    with pytest.raises(datasets.DataError, match="'x_train' is damaged or no plain array"):
         datasets.load(str(path), (6, 5, 3), 4)
 
 

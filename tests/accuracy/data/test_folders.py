@@ -6,6 +6,7 @@ from PIL import Image
 
 from greennas_jax.accuracy import datasets
 from greennas_jax.accuracy.data import folders
+from greennas_jax.spec import limits
 from tests.accuracy.data import examples
 
 
@@ -219,4 +220,11 @@ def test_an_image_of_too_many_pixels_is_refused(split, monkeypatch):
         datasets.load(str(split), (4, 4, 3), 2)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with pytest.raises(datasets.DataError, match="cat/000.png: an image of too many pixels"):
+        datasets.load(str(split), (4, 4, 3), 2)
+
+
+def test_an_image_beyond_the_limit_is_refused_before_it_is_unpacked(split, monkeypatch):
+    monkeypatch.setattr(limits, "MOST_PIXELS", 34)
+    words = "cat/000.png: an image of 7 x 5 pixels; allowed: at most 34 in all"
+    with pytest.raises(datasets.DataError, match=words):
         datasets.load(str(split), (4, 4, 3), 2)
