@@ -110,6 +110,7 @@ def teach(
         space, costs, (TERM,), 0, request.model, request.training, restore=restore
     )
     if kept is not None and restore is None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
         checkpoints.save_arrays(kept, taught.model)
     return taught
 

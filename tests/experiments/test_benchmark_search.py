@@ -80,6 +80,21 @@ def test_each_ablation_leaves_one_part_out(table):
     assert not suite.request(given, "without structure heads").structure
 
 
+@pytest.mark.slow
+def test_the_search_and_all_its_ablations_run(table, tmp_path):
+    asked = (suite.OWN, *suite.ABLATIONS, "random")
+    found = suite.run(options(table, only=asked, keep=str(tmp_path / "kept")))
+    assert found["searches"].keys() == set(asked)
+    kinds = [row["kind"] for row in found["searches"].values()]
+    assert kinds == ["search", *["ablation"] * len(suite.ABLATIONS), "baseline"]
+    for row in found["searches"].values():
+        assert 0 < row["8"]["wide"]["mean"] < 1
+    lines = (tmp_path / "kept" / "nao.csv").read_text().splitlines()
+    assert len(lines) == 1 + 2 * 8
+    assert (tmp_path / "kept" / "structure" / "embedding.safetensors").exists()
+    assert found["ahead_of"].keys() >= {"random"}
+
+
 def test_missing_tools_are_skipped_by_name(table, monkeypatch):
     monkeypatch.setattr(rivals, "installed", lambda package: False)
     found = suite.run(options(table, only=("random", "Optuna TPE", "pymoo NSGA-II")))
