@@ -79,6 +79,7 @@ def test_infinite_steps_are_found_out(tiny, data):
     assert len(trial.curve) == 1
 
 
+@pytest.mark.slow
 def test_the_final_test_begins_a_diverged_training_anew(tiny, data):
     config = final_test.Config(recipe=RECIPE, seeds=(1, 2))
     sound = final_test.compare(tiny, tiny, data, max_drop=0.5, config=config)

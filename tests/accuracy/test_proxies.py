@@ -42,7 +42,7 @@ def _saliencies(network, weights):
     return float(sum(jax.tree.leaves(scored(module))))
 
 
-@pytest.mark.parametrize("name", ["lenet", "residual"])
+@pytest.mark.parametrize("name", ["lenet", pytest.param("residual", marks=pytest.mark.slow)])
 def test_synflow_equals_the_sum_of_saliencies_of_the_rebuilt_network(name):
     given = _linear(networks.ALL[name]())
     template = templates.make(given)

@@ -196,7 +196,7 @@ def gradients(rows, on, **options):
         {"mode": "inference"},
         {"mode": "training"},
         {"mode": "training", "pipelined": True},
-        {"mode": "inference", "conv_algorithm": "fastest"},
+        pytest.param({"mode": "inference", "conv_algorithm": "fastest"}, marks=pytest.mark.slow),
         {"mode": "inference", "conv_algorithm": "tiled_fft"},
     ],
 )

@@ -125,6 +125,7 @@ def test_units_do_not_matter():
     )
 
 
+@pytest.mark.slow
 def test_power_where_it_was_not_measured():
     layers, runtime = inner_products()
     without = neuralpower_fit.fit(layers, runtime, seed=0).fits[0]

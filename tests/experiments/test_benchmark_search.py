@@ -31,6 +31,7 @@ def options(table, **more):
     return suites.Options(small=True, table=str(table), seeds=2, **columns, **more)
 
 
+@pytest.mark.slow
 def test_baselines_are_scored_and_kept(table, tmp_path):
     folder, picture = tmp_path / "kept", tmp_path / "front.png"
     given = flags(table, only="random,local search", keep=folder, picture=picture)

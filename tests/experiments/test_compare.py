@@ -40,6 +40,7 @@ def test_algorithms_are_compared_on_the_same_trainings_and_a_comparison_goes_on(
     assert "config.recipe.batch_size was 16, is 32" in other.stderr
 
 
+@pytest.mark.slow
 def test_other_algorithms_run_without_data(tmp_path):
     done = launch(tmp_path, "compare", algorithms=",".join(NAMES), seeds="3", dataset="none")
     assert done.returncode == 0, done.stderr

@@ -96,6 +96,7 @@ def test_bad_files_leave_what_was_there(net, tmp_path):
     assert net.read_text() == NET
 
 
+@pytest.mark.slow
 def test_a_network_becomes_code_and_onnx(tmp_path):
     spec, stored = tmp_path / "net.json", tmp_path / "w.safetensors"
     spec.write_text(json.dumps(SPEC))

@@ -24,7 +24,7 @@ def some_tokens(count=5):
     return jnp.asarray(synthetic.sample(np.random.default_rng(3), count))
 
 
-@pytest.mark.parametrize("kind", sorted(encoder.ENCODERS))
+@pytest.mark.parametrize("kind", ["lstm", pytest.param("attention", marks=pytest.mark.slow)])
 def test_embedding_is_unit_vectors_one_per_step(kind):
     embedding = models.embed(small_model(kind), some_tokens())
     chex.assert_shape(embedding, (5, synthetic.STEPS, 32))
@@ -110,6 +110,7 @@ def test_pretraining_reproduces_strings_and_ranks_costs(kind):
     assert after["cost_spearman"] >= 0.98
 
 
+@pytest.mark.slow
 def test_training_is_the_same_for_the_same_key():
     tokens = synthetic.sample(np.random.default_rng(0), 64)
     pool = Pool(jnp.asarray(tokens), jnp.zeros((64, synthetic.RULES_OUTPUTS)))

@@ -123,6 +123,7 @@ def test_cost_only_search_reaches_the_exact_optimum(taught, paths):
     np.testing.assert_allclose(problem.cost(tokens[None])[0], cost)
 
 
+@pytest.mark.slow
 def test_gradient_alone_lowers_the_cost(taught):
     """Without expansion: what the ascent visits is far cheaper than where random moves lead."""
     problem, rng = synthetic.problem(), np.random.default_rng(1)

@@ -135,7 +135,8 @@ def test_every_string_of_a_space_costs_what_its_network_costs():
         )
 
 
-@pytest.mark.parametrize("method", ["lax", pytest.param("im2col", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["lax", "im2col"])
 def test_a_child_of_the_template_computes_what_its_rebuilt_network_computes(method):
     given = network()
     plan, key = template.make(given), jax.random.key(0)
