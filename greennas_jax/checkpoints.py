@@ -16,7 +16,7 @@ import numpy as np
 
 from greennas_jax import locks
 from greennas_jax.accuracy.oracle import Trial
-from greennas_jax.report import files
+from greennas_jax.report import files, tensors
 from greennas_jax.spec import limits, strict_json, text_files
 from greennas_jax.spec.network import shown
 
@@ -170,10 +170,8 @@ def save_arrays(path: Path, tree: Any) -> None:
     Raises:
       OSError: If it cannot be written.
     """
-    import safetensors.numpy
-
     leaves = {f"{i:05d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
-    files.write_bytes(path, safetensors.numpy.save(leaves, {"sha256": _digest(leaves)}))
+    tensors.write(path, leaves, {"sha256": _digest(leaves)})
 
 
 def _digest(leaves: dict[str, np.ndarray]) -> str:
@@ -191,23 +189,12 @@ def load_arrays(path: Path, tree: Any) -> Any:
     Raises:
       ValueError: If the file is damaged, or the leaves' shapes do not fit.
     """
-    import safetensors
-
     leaves, structure = jax.tree.flatten(tree)
     damaged = f"{os.fspath(path)}: damaged; remove the file, and what it holds is made again"
     try:
-        with safetensors.safe_open(path, framework="numpy") as held:
-            found = {name: held.get_tensor(name) for name in sorted(held.keys())}
-            stated = held.metadata() or {}
-    # NumPy has no name for some formats that the file may state.
-    except (
-        safetensors.SafetensorError,
-        AttributeError,
-        LookupError,
-        ValueError,
-        TypeError,
-    ) as error:
-        raise ValueError(f"{damaged} ({type(error).__name__})") from None
+        found, stated = tensors.read(path)
+    except tensors.TensorsError as error:
+        raise ValueError(f"{damaged} ({error})") from None
     if _digest(found) != stated.get("sha256"):
         raise ValueError(damaged)
     if [array.shape for array in found.values()] != [np.shape(leaf) for leaf in leaves]:

@@ -14,7 +14,7 @@ import numpy as np
 from greennas_jax.build import flax_network, graph
 from greennas_jax.build.flax_network import FlaxNetwork, Moments, Statistics
 from greennas_jax.export import names
-from greennas_jax.report import files
+from greennas_jax.report import tensors
 
 Path = str | os.PathLike[str]
 _MOST_NAMED = 5
@@ -146,7 +146,7 @@ def save(path: Path, module: FlaxNetwork, statistics: Statistics) -> None:
     Raises:
       OSError: If it cannot be written.
     """
-    files.write_bytes(path, _format().save(arrays(module, statistics)))
+    tensors.write(path, arrays(module, statistics))
 
 
 def load(path: Path, module: FlaxNetwork, statistics: Statistics) -> tuple[FlaxNetwork, Statistics]:
@@ -162,30 +162,11 @@ def load(path: Path, module: FlaxNetwork, statistics: Statistics) -> tuple[FlaxN
         shape or type; the file is named.
       OSError: If it cannot be read.
     """
-    import safetensors
-
-    with open(path, "rb") as file:
-        data = file.read()
     try:
-        found = _format().load(data)
-    # NumPy has no name for some formats that the file may state.
-    except (
-        safetensors.SafetensorError,
-        AttributeError,
-        LookupError,
-        ValueError,
-        TypeError,
-    ) as error:
-        line = " ".join(str(error).split())
-        raise WeightsError(f"{os.fspath(path)}: not a safetensors file ({line})") from None
+        found, _ = tensors.read(path)
+    except tensors.TensorsError as error:
+        raise WeightsError(f"{os.fspath(path)}: not a safetensors file ({error})") from None
     try:
         return placed(module, statistics, found)
     except WeightsError as error:
         raise WeightsError(f"{os.fspath(path)}: {error}") from None
-
-
-def _format() -> Any:
-    # Only who reads or writes weights waits for it.
-    import safetensors.numpy
-
-    return safetensors.numpy

@@ -34,7 +34,7 @@ def cheapest(costs: Factors, objective: str, limits: Limits | None) -> np.ndarra
 
     Raises:
       UnsolvableError: If a limit is no sum over layers, limits and objective are more than
-        MOST_TERMS terms, or their front is too large.
+        MOST_TERMS terms, their front is too large, or rounding decides who keeps to a limit.
       TooEntangledError: If the space's graph needs tables that are too large.
     """
     if limits is None:
@@ -59,8 +59,10 @@ def cheapest(costs: Factors, objective: str, limits: Limits | None) -> np.ndarra
     strings = limits.space.canonical(front.tokens)
     within = np.flatnonzero(limits.within(strings))
     if len(within) == 0:
-        # The front sums tables; a limit met to its last digit is met by the anchor's profile.
-        return limits.anchor
+        raise UnsolvableError(
+            f"{' and '.join(map(str, limits.targets))}: kept to the last digit or not at all; "
+            "algorithm 'exact' needs a limit that is a little above"
+        )
     return strings[within[np.argmin(front.costs[within, 0])]]
 
 

@@ -24,7 +24,13 @@ def some_tokens(count=5):
     return jnp.asarray(synthetic.sample(np.random.default_rng(3), count))
 
 
-@pytest.mark.parametrize("kind", ["lstm", pytest.param("attention", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if kind == "lstm" else pytest.param(kind, marks=pytest.mark.slow)
+        for kind in sorted(encoder.ENCODERS)
+    ],
+)
 def test_embedding_is_unit_vectors_one_per_step(kind):
     embedding = models.embed(small_model(kind), some_tokens())
     chex.assert_shape(embedding, (5, synthetic.STEPS, 32))

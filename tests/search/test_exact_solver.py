@@ -41,6 +41,13 @@ def test_what_cannot_be_solved_exactly_is_refused():
     peak = Target("target_memory", "memory", "bytes", "peak_memory_bytes", 1e9)
     with pytest.raises(UnsolvableError, match="target_memory: the peak memory of inference is no"):
         exact_solver.cheapest(limited.costs(), "energy", dataclasses.replace(found, peak=peak))
+    # The tables' sum meets the limit to its last digit, the profile's figure does not.
+    least = limited.limits(energy=ENERGIES.min())
+    beyond = {"energy_j": ENERGIES.min() * (1 + 1e-12)}
+    with pytest.raises(UnsolvableError, match="a limit that is a little above"):
+        exact_solver.cheapest(
+            limited.costs(), "energy", dataclasses.replace(least, totals=lambda _: beyond)
+        )
     many = tuple(Target(f"target_{name}", name, "", name, 1.0) for name in "abc")
     with pytest.raises(UnsolvableError, match="takes 3 terms at most.*4 are asked for: energy, a"):
         exact_solver.cheapest(limited.costs(), "energy", dataclasses.replace(found, summed=many))
