@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from greennas_jax.report import files
+from greennas_jax.spec.network import shown
 
 Path = str | os.PathLike[str]
 
@@ -47,4 +48,4 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             found = {name: held.get_tensor(name) for name in sorted(held.keys())}
             return found, held.metadata() or {}
     except unreadable as error:
-        raise TensorsError(" ".join(str(error).split())) from None
+        raise TensorsError(shown(" ".join(str(error).split()))) from None
