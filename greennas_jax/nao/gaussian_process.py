@@ -1,7 +1,8 @@
 """Gaussian process on a few labelled architectures: accuracy with calibrated uncertainty.
 
-Kernel: s^2 exp(-|x - y|^2 / 2 l^2 O) + b^2 x.y / O + noise (Rasmussen and Williams 2006, chapters
-2 and 5), hyper-parameters at the maximum of marginal likelihood x prior. Labels are padded to a
+Kernel: s^2 k(|x - y|^2 / l^2 O) + b^2 x.y / O + noise, k(q) = exp(-q / 2) or Matern's
+(1 + r) exp(-r), r = sqrt(3 q) (Rasmussen and Williams 2006, chapters 2, 4 and 5), hyper-parameters
+at the maximum of marginal likelihood x prior. Labels are padded to a
 fixed number, so nothing recompiles as they come in.
 
 Shapes: N labels (padded), O features, M queries.
@@ -17,6 +18,8 @@ import optax
 from greennas_jax.nao.labels import Labels
 
 STEPS = 150
+# Under a root, so that its slope at a distance of 0 is finite.
+ROUNDING = 1e-12
 
 
 class HyperPrior:
@@ -40,6 +43,7 @@ class Posterior:
     hyper: jax.Array
     mean: jax.Array
     spread: jax.Array
+    shape: str = dataclasses.field(default="squared", metadata={"static": True})
 
     def predict(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return `predict` of features [M, F]."""
@@ -54,12 +58,22 @@ class Posterior:
         return self.spread * jnp.exp(self.hyper[3])
 
 
-def _kernel(first: jax.Array, second: jax.Array, hyper: jax.Array) -> jax.Array:
+def falling(squares: jax.Array, shape: str) -> jax.Array:
+    """Return k of squared distances in length scales, for a shape `squared` or `matern`."""
+    if shape == "squared":
+        return jnp.exp(-0.5 * squares)
+    root = jnp.sqrt(3 * squares + ROUNDING)
+    return (1 + root) * jnp.exp(-root)
+
+
+def _kernel(
+    first: jax.Array, second: jax.Array, hyper: jax.Array, shape: str = "squared"
+) -> jax.Array:
     outputs = first.shape[1]
     length, signal, linear = jnp.exp(hyper[0]), jnp.exp(2 * hyper[1]), jnp.exp(2 * hyper[2])
     dots = first @ second.T / outputs
     squares = (first**2).mean(1)[:, None] + (second**2).mean(1)[None] - 2 * dots
-    return signal * jnp.exp(-0.5 * jnp.maximum(squares, 0) / length**2) + linear * dots
+    return signal * falling(jnp.maximum(squares, 0) / length**2, shape) + linear * dots
 
 
 def _covariance(labels: Labels, hyper: jax.Array) -> jax.Array:
@@ -112,7 +126,7 @@ def fit(labels: Labels, *, steps: int = STEPS) -> Posterior:
 
 
 def _cross(posterior: Posterior, features: jax.Array) -> jax.Array:
-    cross = _kernel(features, posterior.features, posterior.hyper)
+    cross = _kernel(features, posterior.features, posterior.hyper, posterior.shape)
     return jnp.where(posterior.present[None], cross, 0.0)
 
 
@@ -132,6 +146,6 @@ def joint(posterior: Posterior, features: jax.Array) -> tuple[jax.Array, jax.Arr
     """Return mean [M] and covariance [M, M] of the noise-free values at features [M, O]."""
     cross = _cross(posterior, features)
     solved = jax.scipy.linalg.solve_triangular(posterior.factor, cross.T, lower=True)
-    covariance = _kernel(features, features, posterior.hyper) - solved.T @ solved
+    covariance = _kernel(features, features, posterior.hyper, posterior.shape) - solved.T @ solved
     mean = posterior.mean + posterior.spread * (cross @ posterior.weights)
     return mean, posterior.spread**2 * covariance

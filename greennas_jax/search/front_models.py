@@ -20,7 +20,7 @@ from greennas_jax.nao.labels import Labels
 
 VIEWS = ("labels", "embedding", "pairs")
 MODELS = ("process", "ensemble")
-PADDINGS = (256, 512, 1024)
+PADDINGS = (64, 256, 512, 1024)
 CHUNK = 1024
 
 

@@ -47,7 +47,7 @@ class Turn(NamedTuple):
     quantile: float
 
 
-TURNS = (Turn(0.0, 1.0), Turn(2 / 3, 1.0), Turn(2 / 3, 0.5))
+TURNS = (Turn(0.0, 1.0), Turn(2 / 3, 1.0), Turn(0.0, 1.0), Turn(2 / 3, 0.5))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class FrontConfig:
       most: Most candidates scored in a step (but for `all`).
       spread: Samples that the start is the widest choice of.
       margin: Ceiling of accuracy above the best observed, as a share of the observed range.
-      expanded: Candidates whose single edits are scored too.
+      expanded: Candidates whose single edits are scored together, the best of all so far.
       view: What the accuracy model sees, one of `front_models.VIEWS`; `pairs` has no gradient.
       model: The accuracy model, one of `front_models.MODELS`.
       latent: How the embedding is climbed.
@@ -70,8 +70,8 @@ class FrontConfig:
     candidates: str = "latent"
     most: int = 1000
     spread: int = 64
-    margin: float = 0.03
-    expanded: int = 8
+    margin: float = 0.05
+    expanded: int = 3
     view: str = "labels"
     model: str = "process"
     latent: LatentConfig = LatentConfig(restarts=64, steps=12, paths="heads")
@@ -112,7 +112,7 @@ class FrontSearch:
         if len(observed.accuracy) < 2:
             return self._first(observed, max(batch, 1), rng)
         posterior, goal, references = self._fit(observed, batch, rng)
-        pool = self._candidates(observed, posterior, goal, rng)
+        pool = self._candidates(observed, posterior, goal, references, rng)
         return self._select(pool, posterior, goal, references, batch)
 
     def labels(self, tokens: np.ndarray) -> np.ndarray:
@@ -131,13 +131,9 @@ class FrontSearch:
         return front_models.fit(self.config.model, self.config.view, rows, targets, rng)
 
     def _first(self, observed: Observed, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Return strings of all costs where costs are known, else some far apart in the labels."""
-        space = self.problem.space
-        drawn = self.problem.admitted(space.sample(rng, self.config.spread), observed.keys())
-        if self.problem.cost_is_free:
-            order = np.argsort(self._log_cost(drawn), kind="stable")
-            strata = [part for part in np.array_split(order, count) if len(part)]
-            return drawn[[int(rng.choice(part)) for part in strata]]
+        """Return strings that are far apart in what the accuracy model sees."""
+        drawn = self.problem.space.sample(rng, self.config.spread)
+        drawn = self.problem.admitted(drawn, observed.keys())
         rows = self.rows(drawn)
         chosen = [int(rng.integers(len(drawn)))]
         while len(chosen) < min(count, len(rows)):
@@ -181,7 +177,9 @@ class FrontSearch:
         )
         return posterior, goal, references
 
-    def _candidates(self, observed, posterior, goal, rng: np.random.Generator) -> np.ndarray:
+    def _candidates(
+        self, observed, posterior, goal, references: References, rng: np.random.Generator
+    ) -> np.ndarray:
         """Return new strings [n, T] worth scoring."""
         space, config, known = self.problem.space, self.config, observed.keys()
         if config.candidates == "all":
@@ -196,9 +194,33 @@ class FrontSearch:
             climbed = self._ascended(observed, drawn, posterior, goal, rng)[: config.most // 4]
             parts = [climbed, found[: config.most // 4], drawn[: config.most // 4]]
             found = self.problem.admitted(np.concatenate(parts), known)
-        order = np.argsort(-self._worth(found, posterior, goal), kind="stable")
-        edits = self._edited(found[order[: config.expanded]], known)
-        return self.problem.admitted(np.concatenate([found, edits]), known)[: config.most]
+        goals = _turns(goal, references) if isinstance(goal, FrontGoal) else [goal]
+        return self._grown(found[: config.most], posterior, goals, known)
+
+    def _grown(self, found: np.ndarray, posterior, goals, known: set[archives.Key]) -> np.ndarray:
+        """Return strings [n, T] with the edits of the best, of the best of all those and so on.
+
+        The goals take turns in saying which are the best, until there are as many as allowed.
+        """
+        most, known = self.config.most, set(known)
+        worths = [self._worth(found, posterior, goal) for goal in goals]
+        tried, idle = np.zeros(len(found), bool), 0
+        while len(found) < most and idle < len(goals):
+            worth = np.where(tried, -np.inf, worths[0])
+            best = np.argsort(-worth, kind="stable")[: self.config.expanded]
+            best = best[~tried[best]]
+            tried[best] = True
+            known.update(archives.key_of(row) for row in found)
+            edits = self._edited(found[best], known)[: most - len(found)]
+            idle = 0 if len(edits) else idle + 1
+            found = np.concatenate([found, edits])
+            tried = np.concatenate([tried, np.zeros(len(edits), bool)])
+            worths = [
+                np.concatenate([worth, self._worth(edits, posterior, goal)])
+                for worth, goal in zip(worths, goals, strict=True)
+            ]
+            goals, worths = [*goals[1:], goals[0]], [*worths[1:], worths[0]]
+        return found
 
     def _stratified(self, rng: np.random.Generator) -> np.ndarray:
         """Return samples spread evenly over log cost, in random order, as far as it is known.
@@ -292,13 +314,21 @@ class FrontSearch:
 
     def _promising(self, pool, posterior, goal: FrontGoal, references: References) -> np.ndarray:
         """Return which strings of a pool are worth most by any of the references, at most 256."""
-        points = sorted(set(zip(*(part.tolist() for part in references), strict=True)))
+        goals = _turns(goal, references)
         found = []
-        for floor, limit in points:
-            point = References(jnp.asarray(floor, jnp.float32), jnp.asarray(limit, jnp.float32))
-            worth = self._worth(pool, posterior, goal._replace(**point._asdict()))
-            found.append(np.argsort(-worth, kind="stable")[: SELECTED // len(points)])
+        for one in goals:
+            worth = self._worth(pool, posterior, one)
+            found.append(np.argsort(-worth, kind="stable")[: SELECTED // len(goals)])
         return np.unique(np.concatenate(found))
+
+
+def _turns(goal: FrontGoal, references: References) -> list[FrontGoal]:
+    """Return a goal with each distinct one of some reference points [n]."""
+    points = sorted(set(zip(*(part.tolist() for part in references), strict=True)))
+    return [
+        goal._replace(floor=jnp.asarray(floor, jnp.float32), limit=jnp.asarray(limit, jnp.float32))
+        for floor, limit in points
+    ]
 
 
 def _references(

@@ -8,24 +8,32 @@ Dead ends are no part of any path.
 
 import collections
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from greennas_jax.spec import layers as layer_views
 from greennas_jax.spec import structure
 from greennas_jax.spec.network import Layer, Network
 
 POOLS = ("Pooling", "AvgPool")
-MEASURES = ("weighted", "spatial", "pooled", "neighbouring")
 NAMES = (
     "spatial",
     "pointwise",
     "pooled",
     "shortcuts",
-    "log2_paths",
-    *(f"{measure}_{which}" for measure in MEASURES for which in ("longest", "mean", "shortest")),
-    "shortest",
+    "paths",
+    "weighted_longest",
+    "weighted_mean",
+    "weighted_shortest",
+    "spatial_longest",
+    "spatial_mean",
+    "pooled_longest",
+    "pooled_mean",
+    "field",
     "identity",
+    "direct",
 )
+# Numbers of paths beyond it count by their doublings.
+MANY_PATHS = 64
 
 
 def is_spatial(layer: Layer) -> bool:
@@ -79,38 +87,71 @@ def directness(live: Sequence[Layer]) -> float:
     return 1 / max(fewest, 1)
 
 
-RULES: dict[str, Callable[[Layer], bool]] = {
-    "weighted": structure.is_weighted,
-    "spatial": is_spatial,
-    "pooled": is_pool,
-    "neighbouring": is_neighbouring,
-}
+def field(live: Sequence[Layer]) -> int:
+    """Return the most layers that look at neighbouring pixels on a path that weights; 0 without.
+
+    Such layers make the receptive field of what is learned; pooling beside it does not count.
+
+    Args:
+      live: Live layers in topological order.
+    """
+    most: dict[str, tuple[float, float]] = {}
+    for layer in live:
+        plain, learned = (
+            (max(found) for found in zip(*(most[name] for name in layer.parents), strict=True))
+            if layer.parents
+            else (0.0, -math.inf)
+        )
+        if structure.is_weighted(layer):
+            plain, learned = -math.inf, max(plain, learned)
+        looks = is_neighbouring(layer)
+        most[layer.name] = (plain + looks, learned + looks)
+    read = {parent for layer in live for parent in layer.parents}
+    ends = [most[layer.name][1] for layer in live if layer.name not in read]
+    return int(max([0.0, *ends]))
+
+
+def _paths(count: int) -> float:
+    """Return a number of paths, large ones by their doublings."""
+    if count <= MANY_PATHS:
+        return float(count)
+    return MANY_PATHS * (1 + math.log2(count) - math.log2(MANY_PATHS))
 
 
 def descriptors(network: Network) -> dict[str, float]:
     """Return exact descriptors of the live graph under NAMES.
 
     `spatial`, `pointwise` and `pooled` count live layers; `shortcuts` counts what sums add up as it
-    is; `log2_paths` is that of the number of paths; `M_longest`, `M_mean` and `M_shortest` are
-    depths over paths that count layers of kind M alone; `shortest` is the least depth in layers
-    that weight or pool; `identity` tells how directly the output sees the input.
+    is; `paths` counts paths, beyond 64 by their doublings; `M_longest`, `M_mean` and `M_shortest`
+    are depths over paths that count layers of kind M alone; `field` is that of the function of
+    this name; `identity` tells whether a path neither weights nor pools, `direct` whether the
+    output's own sum is the only one on such a path.
 
     Raises:
       SpecError: If the network's graph is not valid.
     """
     live = structure.live_layers(network)
-    found = {measure: structure.paths_through(live, rule) for measure, rule in RULES.items()}
-    count = max(found["weighted"].count, 1)
+    weighted = structure.paths_through(live, structure.is_weighted)
+    across = structure.paths_through(live, is_spatial)
+    pooling = structure.paths_through(live, is_pool)
+    count = max(weighted.count, 1)
     spatial = sum(map(is_spatial, live))
-    values = [
+    near = directness(live)
+    values = (
         spatial,
         sum(map(structure.is_weighted, live)) - spatial,
         sum(map(is_pool, live)),
         shortcuts(live),
-        math.log2(count),
-    ]
-    for paths in found.values():
-        values += [paths.longest, paths.total_depth / count, paths.shortest]
-    values.append(structure.paths_through(live, acts).shortest)
-    values.append(directness(live))
+        _paths(weighted.count),
+        weighted.longest,
+        weighted.total_depth / count,
+        weighted.shortest,
+        across.longest,
+        across.total_depth / count,
+        pooling.longest,
+        pooling.total_depth / count,
+        field(live),
+        near > 0,
+        near == 1,
+    )
     return dict(zip(NAMES, map(float, values), strict=True))

@@ -42,25 +42,40 @@ def described(layers: dict) -> dict[str, float]:
 def test_descriptors_by_hand():
     found = described(LAYERS)
     expected = {
-        "spatial": 1, "pointwise": 1, "pooled": 1, "shortcuts": 2,
-        "log2_paths": pytest.approx(1.5849625),
+        "spatial": 1, "pointwise": 1, "pooled": 1, "shortcuts": 2, "paths": 3,
         "weighted_longest": 1, "weighted_mean": pytest.approx(2 / 3), "weighted_shortest": 0,
-        "spatial_longest": 1, "spatial_mean": pytest.approx(1 / 3), "spatial_shortest": 0,
-        "pooled_longest": 1, "pooled_mean": pytest.approx(1 / 3), "pooled_shortest": 0,
-        "neighbouring_longest": 2, "neighbouring_mean": pytest.approx(2 / 3),
-        "neighbouring_shortest": 0, "shortest": 0,
-        # The identity passes two sums.
-        "identity": 0.5,
+        "spatial_longest": 1, "spatial_mean": pytest.approx(1 / 3),
+        "pooled_longest": 1, "pooled_mean": pytest.approx(1 / 3),
+        # The identity passes two sums; a path of a 3x3 convolution and pooling looks twice.
+        "field": 2, "identity": 1, "direct": 0,
     }  # fmt: skip
     assert found == expected
     assert tuple(found) == path_structure.NAMES
 
 
-def test_identity_is_nearest_where_one_sum_reads_the_input():
+def test_the_identity_is_direct_where_one_sum_reads_the_input():
     direct = {**LAYERS, "inner": add("c"), "end": add("b", "inner", "data")}
-    assert described(direct)["identity"] == 1.0
+    assert (described(direct)["identity"], described(direct)["direct"]) == (1.0, 1.0)
     without = {**LAYERS, "inner": add("c"), "end": add("b", "inner")}
-    assert (described(without)["identity"], described(without)["shortest"]) == (0.0, 1.0)
+    assert (described(without)["identity"], described(without)["direct"]) == (0.0, 0.0)
+
+
+def test_the_field_counts_pools_before_and_behind_weights_but_not_beside_them():
+    chained = {"a": pool("data"), "b": {**POINT, "parents": ["a"]}, "c": pool("b"), "end": add("c")}
+    assert described(chained)["field"] == 2
+    beside = {"a": pool("data"), "b": POINT, "end": add("a", "b")}
+    assert described(beside)["field"] == 0
+    assert described({"a": pool("data"), "end": add("a")})["field"] == 0
+
+
+def test_many_paths_count_by_their_doublings():
+    layers = {"s0": add("data", "data")}
+    for number in range(1, 9):
+        layers[f"s{number}"] = add(f"s{number - 1}", f"s{number - 1}")
+    found = {
+        count: described(dict(list(layers.items())[:count]))["paths"] for count in (5, 6, 7, 9)
+    }
+    assert found == {5: 32, 6: 64, 7: 128, 9: 256}
 
 
 def test_dead_layers_change_nothing():
