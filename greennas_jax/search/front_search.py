@@ -1,9 +1,10 @@
 """NAO's search for a whole front with few queries: expected hypervolume gain in the embedding.
 
 Accuracy is modelled on the structure labels of the live graph: by the heads where a point of the
-embedding moves, exactly where it was decoded. The reference of the gain takes turns between the
-accuracy of a network that has learned nothing and one near the best, the latter at any cost and
-below the middling one, so that neither the cheap end nor the best of the front is forgotten.
+embedding moves, exactly where it was decoded. The reference of the gain takes turns: every other
+query counts from the accuracy of a network that has learned nothing, the others from one near the
+best, at any cost and below the middling one, so that neither the cheap end nor the best of the
+front is forgotten.
 
 Shapes: n strings, T tokens, F labels, R starts.
 """
@@ -285,12 +286,14 @@ class FrontSearch:
         """Return the log of what querying strings [n, T] is worth, [n]."""
         if isinstance(goal, FrontGoal):
             goal = goal._replace(softness=jnp.asarray(HARD, jnp.float32))
+        if len(tokens) == 0:
+            return np.zeros(0)
         rows, costs, found = self.rows(tokens), self._log_cost(tokens), []
         for first in range(0, len(rows), CHUNK):
             part = slice(first, first + CHUNK)
             worth = _worth(posterior, padded(rows[part], CHUNK), padded(costs[part], CHUNK), goal)
             found.append(np.asarray(worth)[: len(rows[part])])
-        return np.concatenate(found) if found else np.zeros(0)
+        return np.concatenate(found)
 
     def _select(self, pool, posterior, goal, references: References, batch: int) -> np.ndarray:
         """Return the batch of the largest expected gain."""

@@ -116,10 +116,10 @@ def test_labels_describe_each_cell():
     # node doubles the paths.
     expected = {
         "normal.spatial": 2, "normal.pointwise": 2, "normal.pooled": 1,
-        "normal.log2_paths": np.log2(10), "normal.weighted_longest": 4,
+        "normal.paths": 10, "normal.weighted_longest": 4,
         "normal.weighted_mean": 0.4, "normal.weighted_shortest": 0,
         "reduction.spatial": 2, "reduction.pointwise": 3, "reduction.pooled": 2,
-        "reduction.log2_paths": 5, "reduction.weighted_mean": 2.5,
-        "reduction.weighted_shortest": 1, "reduction.pooled_shortest": 1,
+        "reduction.paths": 32, "reduction.weighted_mean": 2.5,
+        "reduction.weighted_shortest": 1,
     }  # fmt: skip
     assert {name: found[name] for name in expected} == pytest.approx(expected)

@@ -152,10 +152,10 @@ def test_labels_see_live_paths_alone():
     found = dict(zip(SPACE.label_names, SPACE.labels(SPACE.parse(DEAD))[0], strict=True))
     # Live: a pooling from input to output, and a 1x1 convolution beside it.
     expected = {
-        "spatial": 0, "pointwise": 1, "pooled": 1, "log2_paths": 1,
+        "spatial": 0, "pointwise": 1, "pooled": 1, "paths": 2,
         "weighted_longest": 1, "weighted_mean": 0.5, "weighted_shortest": 0,
-        "pooled_longest": 1, "pooled_mean": 0.5, "pooled_shortest": 0,
-        "spatial_longest": 0, "neighbouring_mean": 0.5, "shortest": 1, "identity": 0,
+        "pooled_longest": 1, "pooled_mean": 0.5,
+        "spatial_longest": 0, "field": 0, "identity": 0, "direct": 0,
         "shortcuts": 0,
     }  # fmt: skip
     assert {name: found[name] for name in expected} == expected
