@@ -63,6 +63,7 @@ def cost(
                 _chosen(heights, tokens[layer.kernel]),
                 _chosen(columns, tokens[layer.kernel]),
             )
+    covering = frozenset(name for name, layer in plan.layers.items() if layer.fits_input)
     total = jnp.zeros(tokens.shape[1])
     size: Size = (0.0, 0.0)
     channels: Array = 0.0
@@ -72,7 +73,7 @@ def cost(
             size = (template.out_height, template.out_width)
             channels = template.out_channels
         else:
-            changed = _changed(layer, template, size, channels, widths, kernels)
+            changed = _changed(layer, template, size, channels, widths, kernels, covering)
             size = (changed["out_height"], changed["out_width"])
             channels = changed["out_channels"]
             template = template.replace(**changed)
@@ -105,6 +106,7 @@ def _changed(
     channels: Array,
     widths: Mapping[str, Array],
     kernels: Mapping[str, Size],
+    covering: frozenset[str],
 ) -> dict[str, Array]:
     """Return the columns of a layer that follow from what it reads and from its choices."""
     if layer.type == "InnerProduct":
@@ -115,6 +117,8 @@ def _changed(
         found = {"in_height": size[0], "in_width": size[1], "in_channels": channels}
     if layer.type in WINDOWED:
         kernel = kernels.get(layer.name, (template.kernel_height, template.kernel_width))
+        if layer.name in covering:
+            kernel = size
         padding = layer_views.padding(layer)
         if layer.type != "Convolution" and padding == "VALID":
             kernel = tuple(jnp.minimum(k, s) for k, s in zip(kernel, size, strict=True))

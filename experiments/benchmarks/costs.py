@@ -3,6 +3,10 @@
 The references cost the same strings one after the other in Python: by the cost formulas on each
 decoded network, by the formulas on rows that are looked up without building a network, and by
 looking up the same tables entry by entry. Sampling, costing and filtering are timed apart.
+
+The floor is what this machine needs for the least that any program of this kind must do: reading
+the same bytes and writing the same results; and as many gathers from tables as large, the index of
+each one multiplication away.
 """
 
 import dataclasses
@@ -23,11 +27,15 @@ from greennas_jax.costs.settings import CostSettings
 from greennas_jax.costs.terms import Term
 from greennas_jax.spaces import edits, factors, symbols, values
 from greennas_jax.spaces.edits import EditSpace
+from greennas_jax.spaces.symbols import SymbolCosts
 from greennas_jax.spec import paleo_json
 
 from . import chains, suites
 
-SPEC = pathlib.Path(__file__).resolve().parents[2] / "configs" / "specs" / "alexnet.json"
+SPECS = pathlib.Path(__file__).resolve().parents[2] / "configs" / "specs" / "paleo"
+SPEC = SPECS / "alex_v2.json"
+# The network of many layers and branches that is costed beside it.
+DEEP = SPECS / "inception_v3.json"
 DEVICE = "titan_x"
 TERM = "energy"
 # Costed at once with the first term: what a search for all objectives needs.
@@ -44,7 +52,15 @@ _FIELDS = tuple(field.name for field in dataclasses.fields(LayerTable))
 
 def run(options: suites.Options) -> dict[str, Any]:
     """Return the rates of exact and relaxed costs, and of the references."""
-    given = paleo_json.load(options.spec or os.fspath(SPEC))
+    found = _network(options.spec or os.fspath(SPEC), options)
+    if options.spec is None:
+        found["deep"] = _network(os.fspath(DEEP), options)
+    return found
+
+
+def _network(spec: str, options: suites.Options) -> dict[str, Any]:
+    """Return the figures of one network's space."""
+    given = paleo_json.load(spec)
     device, term = devices.load(DEVICE), terms.get(TERM)
     settings = CostSettings(mode=MODE)
     space = edits.build(given)
@@ -114,6 +130,7 @@ def _engine(
         "exact_per_s": suites.spread(_rates(lambda: exact(packed), batch)),
         "large_batch": large,
         "exact_per_s_of_large_batch": suites.spread(_rates(lambda: exact(wide), large)),
+        **_floor(costs, wide),
         "terms_at_once": list(ALL),
         "exact_per_s_of_all_terms": suites.spread(_rates(lambda: all_terms(packed), batch)),
         "sampled_per_s": suites.spread(_rates(lambda: draw(key), batch)),
@@ -123,6 +140,37 @@ def _engine(
         "exact_per_s_of_tokens": suites.spread(_rates(lambda: plain(on_device), batch)),
         "found": np.asarray(energies),
     }
+
+
+def _floor(costs: SymbolCosts, symbols_there: jax.Array) -> dict[str, Any]:
+    """Return the rates of the least that costing strings uint8 [S, B] must do."""
+    rows, batch = symbols_there.shape
+    tables = [np.asarray(table)[0] for table in costs.tables]
+    tables += [np.asarray(table, np.float32) for table in costs.maps]
+
+    def streamed(strings: jax.Array) -> jax.Array:
+        found = strings[0].astype(jnp.float32)
+        for row in strings[1:]:
+            found = found + row.astype(jnp.float32)
+        return found
+
+    def gathered(strings: jax.Array) -> jax.Array:
+        found = jnp.zeros(batch)
+        for number, table in enumerate(tables):
+            index = strings[number % rows].astype(jnp.int32) * (len(table) // symbols.MOST)
+            found = found + jnp.asarray(table).at[index].get(mode="promise_in_bounds")
+        return found
+
+    stream, gather = jax.jit(streamed), jax.jit(gathered)
+    found = {
+        "bytes_per_architecture": rows + 4 * len(costs.constant),
+        "floor_of_streaming_per_s": suites.spread(_rates(lambda: stream(symbols_there), batch)),
+    }
+    # Of many tables the floor would be fused into one loop, which is slower than the engine's.
+    if len(tables) <= symbols.FUSED:
+        rates = _rates(lambda: gather(symbols_there), batch)
+        found["floor_of_gathers_per_s"] = suites.spread(rates)
+    return found
 
 
 def _relaxed(

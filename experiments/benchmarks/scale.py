@@ -6,6 +6,11 @@ do as every other, costing strings and ascending in the embedding, in a process 
 number of devices; the total work, in core seconds of a string and of an ascent, must not grow with
 their number. All is measured in processes of one core: threads that wait for one another on several
 cores spin, which is no work.
+
+Devices that share a core are stopped and started by the system every few milliseconds, and each
+finds its data gone from the cache. So their work is measured twice: where each goes on until it has
+to wait (the system's first-in-first-out scheduling, which needs the right to it), and where they
+share the core by time slices.
 """
 
 import hashlib
@@ -32,7 +37,7 @@ from greennas_jax.nao.acquisition import Goal
 from greennas_jax.nao.labels import Labels
 from greennas_jax.nao.latent_search import CostHead, LatentConfig
 from greennas_jax.nao.model import ModelConfig
-from greennas_jax.spaces import batches, symbols
+from greennas_jax.spaces import batches
 from greennas_jax.spaces.symbols import Digits, Layout, SymbolCosts
 from greennas_jax.spec import paleo_json
 
@@ -41,10 +46,12 @@ from . import suites
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHOICES = 128
 WIDTHS = 8
-LAYERS = (4, 13, 40, 126)
-BATCHES = (1_000, 10_000, 100_000, 1_000_000)
+# Three decades each. In a smaller batch the call takes longer than the costs.
+LAYERS = (4, 40, 400, 4_000)
+BATCH_OF_LAYERS = 100_000
+BATCHES = (10_000, 100_000, 1_000_000, 10_000_000)
 DEPTH = 15
-AT = 100_000
+AT = 1_000_000
 DEVICES = (1, 2, 4, 8)
 REPEATS = 5
 AIM_S = 0.2
@@ -58,18 +65,18 @@ def run(options: suites.Options) -> dict[str, Any]:
     layers = LAYERS[:2] if options.small else LAYERS
     sizes = BATCHES[:2] if options.small else BATCHES
     devices = DEVICES[:2] if options.small else DEVICES
-    batch = 1000 if options.small else AT
-    by_layers = _alone(1, f"grown({list(layers)}, {[batch]}, {options.seed})")
-    by_batch = _alone(1, f"grown({[DEPTH]}, {list(sizes)}, {options.seed})")
+    width = 1_000 if options.small else BATCH_OF_LAYERS
+    batch = 1_000 if options.small else AT
     starts = 8 if options.small else LatentConfig().restarts
-    forced = [
-        _alone(count, f"sharded({count}, {batch}, {starts}, {options.seed})") for count in devices
-    ]
-    of_costs = [found["costs_core_ns"] for found in forced]
-    of_search = [found["search_core_ms"] for found in forced]
+    by_layers = [_alone(1, f"grown({count}, {width}, {options.seed})") for count in layers]
+    by_batch = [_alone(1, f"grown({DEPTH}, {size}, {options.seed})") for size in sizes]
+    call = ", ".join(map(str, (batch, starts, options.seed)))
+    in_turn = [_alone(count, f"sharded({count}, {call})", in_turn=True) for count in devices]
+    sliced = [_alone(count, f"sharded({count}, {call})") for count in devices]
+    tokens = [found["tokens"] for found in in_turn + sliced]
     return {
         "layers": list(layers),
-        "batch_of_layers": batch,
+        "batch_of_layers": width,
         "core_s_by_layers": by_layers,
         "exponent_of_layers": _exponent(layers, by_layers),
         "batches": list(sizes),
@@ -79,12 +86,26 @@ def run(options: suites.Options) -> dict[str, Any]:
         "devices": list(devices),
         "batch_of_a_device": batch,
         "starts_of_a_device": starts,
-        "core_ns_per_architecture_by_devices": of_costs,
-        "core_ms_per_ascent_by_devices": of_search,
-        "ascents_alike_by_devices": [found["tokens"] == forced[0]["tokens"] for found in forced],
         "reference": "one device",
-        "overhead_of_devices": max(of_costs) / of_costs[0] - 1,
-        "overhead_of_devices_in_search": max(of_search) / of_search[0] - 1,
+        "scheduling": "each until it waits"
+        if _may_take_turns()
+        else "time slices; no right to else",
+        **_overheads(in_turn, ""),
+        **_overheads(sliced, "_in_time_slices"),
+        "ascents_alike_by_devices": [found == tokens[0] for found in tokens[: len(devices)]],
+        "all_ascents_alike": len(set(tokens)) == 1,
+    }
+
+
+def _overheads(found: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """Return the work of all numbers of devices, and what the most adds to that of one."""
+    costs = [one["costs_core_ns"] for one in found]
+    search = [one["search_core_ms"] for one in found]
+    return {
+        f"core_ns_per_architecture_by_devices{name}": costs,
+        f"core_ms_per_ascent_by_devices{name}": search,
+        f"overhead_of_devices{name}": max(costs) / costs[0] - 1,
+        f"overhead_of_devices_in_search{name}": max(search) / search[0] - 1,
     }
 
 
@@ -105,19 +126,28 @@ def chain(layers: int, batch: int, seed: int) -> tuple[SymbolCosts, Layout, np.n
         scopes=tuple(scopes),
         terms=("cost",),
     )
-    return costs, layout, rng.integers(0, CHOICES, (layers, batch)).astype(np.uint8)
+    return costs, layout, rng.integers(0, CHOICES, (layers, batch), np.uint8)
 
 
-def grown(layers: list[int], sizes: list[int], seed: int) -> list[float]:
-    """Return the least core seconds of costing, for all numbers of layers and all batches."""
-    return [_core_s(*chain(count, batch, seed)) for count in layers for batch in sizes]
+def grown(layers: int, batch: int, seed: int) -> float:
+    """Return the least core seconds of costing a batch of chains of so many layers."""
+    costs, layout, strings = chain(layers, batch, seed)
+    one = arrays.of(jax.devices()[:1])
+    return _least(_costing(costs, layout, strings, one))
 
 
-def _core_s(costs: SymbolCosts, layout: Layout, strings: np.ndarray) -> float:
-    """Return the least core seconds that costing the strings took."""
-    there = jnp.asarray(strings)
-    work = jax.jit(lambda rows: symbols.exact(costs, layout, rows))
-    return _least(lambda: jax.block_until_ready(work(there)))
+def _costing(
+    costs: SymbolCosts, layout: Layout, strings: np.ndarray, over: Mesh
+) -> Callable[[], Any]:
+    """Return a call that costs strings on a mesh, each time in the memory of the time before."""
+    there = arrays.placed(strings, over, arrays.dealt(1))
+    work = batches.exact(costs, layout, over)
+    kept = [batches.room(len(costs.terms), strings.shape[1], over)]
+
+    def call() -> None:
+        kept[0] = jax.block_until_ready(work(there, kept[0]))
+
+    return call
 
 
 def _least(work: Any) -> float:
@@ -153,9 +183,7 @@ def sharded(devices: int, batch: int, starts: int, seed: int) -> dict[str, Any]:
     """
     over = arrays.of(jax.devices()[:devices])
     costs, layout, strings = chain(DEPTH, devices * batch, seed)
-    there = arrays.placed(strings, over, arrays.dealt(1))
-    work = batches.exact(costs, layout, over)
-    costing = _least(lambda: jax.block_until_ready(work(there)))
+    costing = _least(_costing(costs, layout, strings, over))
     ascend = ascents(devices * starts, seed, over)
     climbing = _least(ascend)
     tokens = np.ascontiguousarray(ascend().tokens[:, :starts])
@@ -203,13 +231,26 @@ def ascents(starts: int, seed: int, over: Mesh) -> Callable[[], latent_search.Vi
     )
 
 
-def _alone(devices: int, call: str) -> Any:
-    """Return what a call of this module gives in a process of one core and so many devices."""
+def _may_take_turns() -> bool:
+    """Return whether a process may ask to go on until it waits."""
+    code = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def _alone(devices: int, call: str, *, in_turn: bool = False) -> Any:
+    """Return what a call of this module gives in a process of one core and so many devices.
+
+    Args:
+      devices: Forced host devices.
+      call: The call.
+      in_turn: Whether each of its threads goes on until it waits, where that is allowed.
+    """
     code = (
         "import os, sys; os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-1:]);"
         "import jax; sys.path.insert(0, 'experiments');"
         f"jax.config.update('jax_num_cpu_devices', {devices});"
         "from benchmarks import scale; import json;"
+        f"scale.take_turns() if {in_turn and _may_take_turns()} else None;"
         f"print(json.dumps(scale.{call}))"
     )
     found = subprocess.run(
@@ -221,3 +262,8 @@ def _alone(devices: int, call: str) -> Any:
         text=True,
     )
     return json.loads(found.stdout.splitlines()[-1])
+
+
+def take_turns() -> None:
+    """Let every thread of this process that starts from now on go on until it waits."""
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))

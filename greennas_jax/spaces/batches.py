@@ -6,6 +6,7 @@ Shapes: S symbols, B strings, T positions, V choices at most, K terms.
 from collections.abc import Callable
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from greennas_jax.mesh import arrays
@@ -17,8 +18,22 @@ from greennas_jax.spaces.symbols import Layout, SymbolCosts
 Array = jax.Array
 
 
-def exact(costs: SymbolCosts, layout: Layout, over: Mesh) -> Callable[[Array], Array]:
+def room(terms: int, count: int, over: Mesh) -> Array:
+    """Return where the first batch's costs go, float32 [K, B], all zero.
+
+    Args:
+      terms: K.
+      count: B, a multiple of the mesh's size.
+      over: The mesh.
+    """
+    return arrays.placed(np.zeros((terms, count), np.float32), over, arrays.dealt(1))
+
+
+def exact(costs: SymbolCosts, layout: Layout, over: Mesh) -> Callable[[Array, Array], Array]:
     """Return the compiled function from symbols uint8 [S, B] to costs float32 [K, B].
+
+    It takes, behind the symbols, an array like the result, from `room` or an earlier call, and uses
+    it up: batch after batch is costed in the same memory, and no device asks for new pages.
 
     Args:
       costs: From `symbols.prepare`.
@@ -26,11 +41,13 @@ def exact(costs: SymbolCosts, layout: Layout, over: Mesh) -> Callable[[Array], A
       over: The mesh; B is a multiple of its size, and strings lie as `arrays.dealt(1)` says.
     """
 
-    def own(symbols: Array) -> Array:
+    def own(symbols: Array, into: Array) -> Array:
+        del into
         return string_costs.exact(costs, layout, symbols)
 
     columns = arrays.dealt(1)
-    return jax.jit(own if over.size == 1 else arrays.spread(own, over, (columns,), columns))
+    work = own if over.size == 1 else arrays.spread(own, over, (columns, columns), columns)
+    return jax.jit(work, donate_argnums=1, keep_unused=True)
 
 
 def relaxed(factors: Factors, over: Mesh) -> Callable[[Array], tuple[Array, Array]]:

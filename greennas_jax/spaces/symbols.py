@@ -25,6 +25,9 @@ Array = Any  # numpy.ndarray or jax.Array
 
 # Values of a byte.
 MOST = 256
+# 2^32 over the golden ratio, and the factors of MurmurHash3's finalizer.
+GOLDEN = np.uint32(0x9E3779B9)
+MIXERS = (np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35))
 # Tables whose gathers are made in one loop.
 FUSED = 8
 # Sizes of merged tables that were fastest on AlexNet (9 tables) and Inception v3 (98).
@@ -118,18 +121,25 @@ def unpack(layout: Layout, symbols: Array) -> Array:
 def sample(key: jax.Array, layout: Layout, count: int) -> jax.Array:
     """Return strings with every symbol drawn evenly, uint8 [S, count].
 
-    Sixteen random bits make a symbol, so that the values of one with n of them differ in
-    probability by n parts in 65,536 at most.
+    A string's number, times an odd constant, is mixed into random bits by the finalizer of
+    MurmurHash3 (Appleby 2011; counters mixed so: Steele, Lea and Flood 2014), each symbol under two
+    words of its own that the key decides: a few operations per symbol, where the generators of
+    `jax.random` take ten times as long as costing does. Sixteen bits make a symbol, so that the
+    values of one with n of them differ in probability by n parts in 65,536 at most.
 
     Args:
       key: Random key.
       layout: Which positions make up which symbol.
-      count: How many strings.
+      count: How many strings; below 2^32.
     """
-    symbols = len(layout.groups)
-    bits = jax.random.bits(key, (symbols, count), jnp.uint16).astype(jnp.uint32)
     counts = jnp.asarray(layout.counts, jnp.uint32)[:, None]
-    return (bits * counts >> 16).astype(jnp.uint8)
+    start, change = jax.random.bits(key, (2, len(layout.groups), 1), jnp.uint32)
+    numbers = jax.lax.broadcasted_iota(jnp.uint32, (len(layout.groups), count), 1)
+    mixed = numbers * GOLDEN + start
+    # Without a change inside the mixing a symbol would repeat another's bits some strings later.
+    mixed = ((mixed ^ mixed >> 16) * MIXERS[0]) ^ change
+    mixed = (mixed ^ mixed >> 13) * MIXERS[1]
+    return ((mixed >> 16) * counts >> 16).astype(jnp.uint8)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

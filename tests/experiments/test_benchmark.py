@@ -58,6 +58,8 @@ def test_exact(tmp_path):
     # All strings of so small a space are streamed, up to the precision of float32 the best too.
     assert found["streamed"] == found["strings"] <= 1000
     assert found["least_streamed_over_optimum"] == pytest.approx([1.0] * 4, rel=1e-6)
+    # Its third objective parts what the costs alone do not.
+    assert found["front_with_score_is_whole"] and found["front_with_score_points"] > 3
     assert found["front_points"] >= 1 and found["front_is_whole"]
 
 
@@ -82,7 +84,10 @@ def test_scale(tmp_path):
     assert found["devices"] == [1, 2]
     assert all(ns > 0 for ns in found["core_ns_per_architecture_by_devices"])
     assert all(ms > 0 for ms in found["core_ms_per_ascent_by_devices"])
-    assert found["ascents_alike_by_devices"] == [True, True]
+    assert found["ascents_alike_by_devices"] == [True, True] and found["all_ascents_alike"]
+    for name in ("overhead_of_devices", "overhead_of_devices_in_time_slices"):
+        each = found[name.replace("overhead_of", "core_ns_per_architecture_by")]
+        assert found[name] == pytest.approx(max(each) / each[0] - 1)
     low, high = found["core_s_by_layers"]
     # Two sizes: the exponent is the slope between them.
     slope = math.log(high / low) / math.log(found["layers"][1] / found["layers"][0])

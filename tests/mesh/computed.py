@@ -89,7 +89,9 @@ def batch(over: Mesh) -> dict[str, np.ndarray]:
     shares = rng.random((STRINGS, *synthetic.rules().valid.shape)).astype(np.float32)
     exact = batches.exact(symbols.prepare(table, layout), layout, over)
     relaxed = batches.relaxed(table, over)
-    told = exact(arrays.placed(packed, over, arrays.dealt(1)))
+    there = arrays.placed(packed, over, arrays.dealt(1))
+    # The second call writes where the first one did.
+    told = exact(there, exact(there, batches.room(1, STRINGS, over)))
     expected, gradients = relaxed(arrays.placed(shares, over, arrays.dealt()))
     return dict(
         zip(

@@ -61,3 +61,48 @@ def test_sampled_symbols_are_even_and_within_bounds():
         assert len(shares) == count
         # Five standard deviations of a share of 21,000 draws.
         np.testing.assert_allclose(shares, 1 / count, atol=5 * (0.25 / 21_000) ** 0.5)
+
+
+def chi_square(first, second, counts):
+    """Return how far the pairs of two rows are from even, in standard deviations."""
+    cells = counts[0] * counts[1]
+    found = np.bincount(first.astype(int) * counts[1] + second, minlength=cells)
+    expected = len(first) / cells
+    statistic = np.sum((found - expected) ** 2 / expected)
+    # Chi-square of n degrees of freedom: mean n, variance 2 n.
+    return abs(statistic - (cells - 1)) / np.sqrt(2 * (cells - 1))
+
+
+def test_sampled_symbols_are_independent():
+    counts = (7, 16, 11, 200, 2)
+    layout = symbols.layout(counts, [(number,) for number in range(len(counts))])
+    drawn = np.asarray(symbols.sample(jax.random.key(3), layout, 200_000))
+    for one in range(len(counts)):
+        # Successive strings, and strings some way apart.
+        for lag in (1, 2, 1024):
+            pair = (counts[one], counts[one])
+            assert chi_square(drawn[one, :-lag], drawn[one, lag:], pair) < 5
+        for other in range(one):
+            assert chi_square(drawn[one], drawn[other], (counts[one], counts[other])) < 5
+
+
+def test_no_sampled_symbol_repeats_another_some_strings_later():
+    layout = symbols.layout([256] * 4, [(number,) for number in range(4)])
+    drawn = np.asarray(symbols.sample(jax.random.key(0), layout, 4096)).astype(float)
+    centred = drawn - drawn.mean(axis=1, keepdims=True)
+    # Circular cross-correlation of all lags at once; alike at a lag it would be near 1.
+    spectra = np.fft.rfft(centred)
+    for one in range(4):
+        for other in range(one):
+            found = np.fft.irfft(spectra[one] * spectra[other].conj())
+            scale = np.linalg.norm(centred[one]) * np.linalg.norm(centred[other])
+            assert np.abs(found / scale).max() < 0.1
+
+
+def test_sampled_symbols_follow_the_key():
+    layout = symbols.layout([50, 60], [(0,), (1,)])
+    first, again, other = (
+        np.asarray(symbols.sample(jax.random.key(seed), layout, 1000)) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert np.mean(first == other) < 0.05
