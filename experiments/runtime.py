@@ -1,11 +1,15 @@
 """What JAX is told before its first use: devices of the host and the compilation cache."""
 
+import gc
 import os
 import pathlib
 
 
 def prepare(*, split: bool = True, cache: bool = True) -> None:
     """Let every core of a host without accelerator be a device, and keep what is compiled.
+
+    What is loaded by now stays, and tracing makes and drops objects by the million, few of them in
+    circles: the collector of circles looks at what is new, and less often.
 
     The cache lies in `$GREENNAS_CACHE`, else in the user's cache folder; an empty variable turns
     it off, and so does a folder that cannot be written.
@@ -16,6 +20,8 @@ def prepare(*, split: bool = True, cache: bool = True) -> None:
     """
     import jax
 
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     if split and "XLA_FLAGS" not in os.environ:
         jax.config.update("jax_num_cpu_devices", min(len(os.sched_getaffinity(0)), 8))
     folder = _cache_folder() if cache else None

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from greennas_jax import (
     checkpoints,
     configuration,
+    groundwork,
     limiting,
     pipeline,
     plugins,
@@ -150,27 +151,6 @@ def profile(request: Request, network: Network) -> dict[str, Any]:
     )
 
 
-def _taught(
-    scene: Scene, config: PipelineConfig, folder: pathlib.Path, tell: Listener
-) -> Embedding:
-    """Return the embedding, its weights from the checkpoint where there is one."""
-    path = folder / "checkpoints" / "embedding.safetensors"
-    if path.exists():
-        return pipeline.embed(
-            scene.prepared, config, restore=lambda model: checkpoints.load_arrays(path, model)
-        )
-    tell.phase("embedding", config.training.steps * config.training.runs)
-    taught = pipeline.embed(
-        scene.prepared,
-        config,
-        lambda step, prediction, negative: tell.reach(
-            step, prediction_error=prediction, negative_log_likelihood=negative
-        ),
-    )
-    checkpoints.save_arrays(path, taught.model)
-    return taught
-
-
 class Search(NamedTuple):
     """A finished search and what it was made of."""
 
@@ -184,20 +164,11 @@ def search(
 ) -> Search:
     """Teach the embedding, search in it, and choose the winner."""
     log = checkpoints.TrialLog(folder / "checkpoints" / "trials.jsonl")
-    log_of_given = checkpoints.TrialLog(shared / "given.jsonl")
-
-    taught = _taught(scene, config, folder, tell) if config.search.algorithm == "latent" else None
-    tell.phase("given network", config.baseline_seeds if scene.data is not None else 1)
+    taught, tried = groundwork.lay(scene.prepared, scene.oracle, config, folder, shared, tell)
     oracle = scene.oracle
     if isinstance(oracle, children.Children):
         oracle = dataclasses.replace(oracle, progress=tell.did)
-    problem, archive = pipeline.pose(
-        scene.prepared,
-        oracle,
-        config,
-        log.evaluate,
-        log_of_given.evaluate,
-    )
+    problem, archive = pipeline.pose(scene.prepared, oracle, config, tried, log.evaluate)
     _tell_queries(tell, archive, 0)
     algorithm = pipeline.algorithm_for(scene.prepared, problem, config, taught)
     again = 0 if problem.deterministic else config.search.most_confirmations

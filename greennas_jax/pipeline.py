@@ -222,14 +222,15 @@ Evaluate = Callable[[np.ndarray, Sequence[int]], Sequence[Any]]
 Remember = Callable[[Evaluate, np.ndarray, Sequence[int]], Sequence[Any]]
 
 
-def pose(
-    prepared: Prepared,
-    oracle: Oracle,
-    config: PipelineConfig,
-    remember: Remember | None = None,
-    remember_given: Remember | None = None,
-) -> tuple[Problem, Archive]:
-    """Measure the given network's accuracy and pose the search problem.
+def _seeds_of_given(oracle: Oracle, config: PipelineConfig) -> list[int]:
+    """Return the seeds of the given network's own trials; a proxy needs one."""
+    return list(range(1 if oracle.kind == "proxy" else config.baseline_seeds))
+
+
+def try_given(
+    prepared: Prepared, oracle: Oracle, config: PipelineConfig, remember: Remember | None = None
+) -> list[Any]:
+    """Return the given network's own trials, one per seed.
 
     Args:
       prepared: The space and its costs.
@@ -237,21 +238,39 @@ def pose(
       config: The run.
       remember: (evaluate, tokens [n, T], seeds) -> trials, calling `evaluate` on what it does not
         know already; by default it is called on all.
-      remember_given: The same for the given network's own trainings.
+    """
+
+    def of_given(tokens: np.ndarray, seeds: Sequence[int]):
+        return oracle.baseline(seeds)
+
+    own = [seed_of(config, seed) for seed in _seeds_of_given(oracle, config)]
+    strings = np.zeros((len(own), len(prepared.space.positions)), np.int32)
+    return list(remember(of_given, strings, own) if remember else of_given(strings, own))
+
+
+def pose(
+    prepared: Prepared,
+    oracle: Oracle,
+    config: PipelineConfig,
+    trials: Sequence[Any],
+    remember: Remember | None = None,
+) -> tuple[Problem, Archive]:
+    """Pose the search problem around the given network's own accuracy.
+
+    Args:
+      prepared: The space and its costs.
+      oracle: Who says how accurate a network is.
+      config: The run.
+      trials: The given network's own, from `try_given`.
+      remember: (evaluate, tokens [n, T], seeds) -> trials, calling `evaluate` on what it does not
+        know already; by default it is called on all.
 
     Returns:
       The problem, and an archive that holds the baseline.
     """
     proxy = oracle.kind == "proxy"
-    seeds = list(range(1 if proxy else config.baseline_seeds))
+    seeds = _seeds_of_given(oracle, config)
     own = [seed_of(config, seed) for seed in seeds]
-
-    def of_given(tokens: np.ndarray, seeds: Sequence[int]):
-        return oracle.baseline(seeds)
-
-    strings = np.zeros((len(own), len(prepared.space.positions)), np.int32)
-    ask = remember_given or (lambda evaluate, tokens, seeds: evaluate(tokens, seeds))
-    trials = ask(of_given, strings, own)
     found = np.asarray([float(trial.accuracy) for trial in trials])
     common = blocks.estimate(found, np.asarray([oracle.block(seed) for seed in own]))
 
