@@ -20,7 +20,7 @@ from greennas_jax.nao.grammar import Grammar
 from greennas_jax.nao.model import Model, ModelConfig
 from greennas_jax.nao.training import Pool, TrainingConfig
 
-from . import suites
+from . import processes, suites
 
 TOKENS = 40
 VOCABULARY = 6
@@ -38,17 +38,24 @@ SOME = 5
 
 
 def run(options: suites.Options) -> dict[str, Any]:
+    """Return what a training step and a generation take on all cores and on one."""
+    arguments = f"{options.small}, {options.seed}"
+    alone = processes.alone("nao", f"measured({arguments})")
+    return measured(options.small, options.seed) | {"on_one_core": alone}
+
+
+def measured(small: bool, seed: int) -> dict[str, Any]:
     """Return the core milliseconds of a training step and of a generation, and the references."""
-    steps, repeats = (2, 1) if options.small else (STEPS, REPEATS)
+    steps, repeats = (2, 1) if small else (STEPS, REPEATS)
     rules = Grammar(
         valid=np.ones((TOKENS, VOCABULARY), bool),
         step_of=np.arange(TOKENS, dtype=np.int32) // PER_STEP,
         steps=TOKENS // PER_STEP,
         outputs=OUTPUTS,
     )
-    model = models.create(rules, ModelConfig(width=WIDTH), jax.random.key(options.seed))
+    model = models.create(rules, ModelConfig(width=WIDTH), jax.random.key(seed))
     config = TrainingConfig(batch=BATCH, steps=steps, pool=4096)
-    rng = np.random.default_rng(options.seed)
+    rng = np.random.default_rng(seed)
     pool = Pool(
         jnp.asarray(rng.integers(0, VOCABULARY, (config.pool, TOKENS)), jnp.int32),
         jnp.asarray(rng.normal(size=(config.pool, OUTPUTS)), jnp.float32),

@@ -14,11 +14,6 @@ share the core by time slices.
 """
 
 import hashlib
-import json
-import os
-import pathlib
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -41,9 +36,8 @@ from greennas_jax.spaces import batches
 from greennas_jax.spaces.symbols import Digits, Layout, SymbolCosts
 from greennas_jax.spec import paleo_json
 
-from . import suites
+from . import processes, suites
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHOICES = 128
 WIDTHS = 8
 # Three decades each. In a smaller batch the call takes longer than the costs.
@@ -55,8 +49,9 @@ AT = 1_000_000
 DEVICES = (1, 2, 4, 8)
 REPEATS = 5
 AIM_S = 0.2
+SLICED = "time slices (no right to others)"
 # The searched space of the weak scaling, and labelled architectures of its accuracy model.
-SPEC = ROOT / "configs" / "specs" / "lenet5.json"
+SPEC = processes.ROOT / "configs" / "specs" / "lenet5.json"
 LABELLED = 32
 
 
@@ -68,11 +63,22 @@ def run(options: suites.Options) -> dict[str, Any]:
     width = 1_000 if options.small else BATCH_OF_LAYERS
     batch = 1_000 if options.small else AT
     starts = 8 if options.small else LatentConfig().restarts
-    by_layers = [_alone(1, f"grown({count}, {width}, {options.seed})") for count in layers]
-    by_batch = [_alone(1, f"grown({DEPTH}, {size}, {options.seed})") for size in sizes]
+    by_layers = [
+        processes.alone("scale", f"grown({count}, {width}, {options.seed})") for count in layers
+    ]
+    by_batch = [
+        processes.alone("scale", f"grown({DEPTH}, {size}, {options.seed})") for size in sizes
+    ]
     call = ", ".join(map(str, (batch, starts, options.seed)))
-    in_turn = [_alone(count, f"sharded({count}, {call})", in_turn=True) for count in devices]
-    sliced = [_alone(count, f"sharded({count}, {call})") for count in devices]
+    in_turn, sliced = (
+        [
+            processes.alone(
+                "scale", f"sharded({count}, {call})", devices=count, in_turn=taking_turns
+            )
+            for count in devices
+        ]
+        for taking_turns in (True, False)
+    )
     tokens = [found["tokens"] for found in in_turn + sliced]
     return {
         "layers": list(layers),
@@ -87,9 +93,7 @@ def run(options: suites.Options) -> dict[str, Any]:
         "batch_of_a_device": batch,
         "starts_of_a_device": starts,
         "reference": "one device",
-        "scheduling": "each until it waits"
-        if _may_take_turns()
-        else "time slices; no right to else",
+        "scheduling": "each until it waits" if processes.may_take_turns() else SLICED,
         **_overheads(in_turn, ""),
         **_overheads(sliced, "_in_time_slices"),
         "ascents_alike_by_devices": [found == tokens[0] for found in tokens[: len(devices)]],
@@ -229,41 +233,3 @@ def ascents(starts: int, seed: int, over: Mesh) -> Callable[[], latent_search.Vi
         config=LatentConfig(),
         over=over,
     )
-
-
-def _may_take_turns() -> bool:
-    """Return whether a process may ask to go on until it waits."""
-    code = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
-
-
-def _alone(devices: int, call: str, *, in_turn: bool = False) -> Any:
-    """Return what a call of this module gives in a process of one core and so many devices.
-
-    Args:
-      devices: Forced host devices.
-      call: The call.
-      in_turn: Whether each of its threads goes on until it waits, where that is allowed.
-    """
-    code = (
-        "import os, sys; os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-1:]);"
-        "import jax; sys.path.insert(0, 'experiments');"
-        f"jax.config.update('jax_num_cpu_devices', {devices});"
-        "from benchmarks import scale; import json;"
-        f"scale.take_turns() if {in_turn and _may_take_turns()} else None;"
-        f"print(json.dumps(scale.{call}))"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return json.loads(found.stdout.splitlines()[-1])
-
-
-def take_turns() -> None:
-    """Let every thread of this process that starts from now on go on until it waits."""
-    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))

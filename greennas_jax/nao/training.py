@@ -72,10 +72,23 @@ class Pool(NamedTuple):
     Attributes:
       tokens: int32 [N, T].
       targets: float32 [N, O], standardised labels and log costs.
+      count: How many of them there are, the first ones; None for all N.
     """
 
     tokens: jax.Array
     targets: jax.Array
+    count: jax.Array | None = None
+
+
+def roomy(pool: Pool) -> Pool:
+    """Return a pool with as many rows as the next power of two; those behind are never drawn.
+
+    So pools of most sizes share one compiled program.
+    """
+    count = len(pool.tokens)
+    behind = ((0, (1 << (count - 1).bit_length()) - count), (0, 0))
+    tokens, targets = jnp.pad(pool.tokens, behind), jnp.pad(pool.targets, behind)
+    return Pool(tokens, targets, jnp.asarray(count, jnp.int32))
 
 
 class Scale(NamedTuple):
@@ -197,7 +210,8 @@ def train_steps(
         def step(carry, index):
             model, state = carry
             chosen, noise = jax.random.split(jax.random.fold_in(typed(key), index))
-            rows = jax.random.randint(chosen, (config.batch,), 0, pool.tokens.shape[0])
+            count = pool.tokens.shape[0] if pool.count is None else pool.count
+            rows = jax.random.randint(chosen, (config.batch,), 0, count)
             batch = Pool(pool.tokens[rows], pool.targets[rows])
             parts, grads = _gradients(model, batch, noise, config, devices)
             updates, state = transform.update(grads, state, model)
@@ -244,7 +258,9 @@ def pretrain(
     """
     chunk = max(config.steps // 10, 1)
     over = over or arrays.among(config.parts)
-    pool = _there(pool, over)
+    pool = _there(roomy(pool), over)
+    # What is compiled does not depend on the pool's size.
+    config = dataclasses.replace(config, pool=len(pool.tokens))
     for run in range(config.runs):
         state = _there(optimiser(config).init(model), over)
         own = _there(jax.random.key_data(jax.random.fold_in(key, run)), over)

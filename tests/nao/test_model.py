@@ -128,6 +128,45 @@ def test_training_is_the_same_for_the_same_key():
     chex.assert_trees_all_equal(jax.tree.leaves(first), jax.tree.leaves(second))
 
 
+def test_pools_of_most_sizes_share_a_program_and_rows_behind_are_never_drawn():
+    tokens = synthetic.sample(np.random.default_rng(0), 64)
+    targets = np.random.default_rng(1).normal(size=(64, synthetic.RULES_OUTPUTS))
+    config = TrainingConfig(steps=4, batch=8, pool=64)
+    found = []
+    before = training.train_steps._cache_size()
+    for count in (40, 64):
+        pool = training.roomy(
+            Pool(jnp.asarray(tokens[:count]), jnp.asarray(targets[:count], jnp.float32))
+        )
+        assert pool.tokens.shape[0] == 64 and int(pool.count) == count
+        spoiled = pool._replace(targets=pool.targets.at[count:].set(jnp.nan))
+        for one in (pool, spoiled):
+            model = small_model()
+            state = training.optimiser(config).init(model)
+            model, _, losses = training.train_steps(
+                model, state, one, jax.random.key(2), jnp.asarray(0), config=config, steps=4
+            )
+            found.append((jax.tree.leaves(model), losses))
+    assert training.train_steps._cache_size() == before + 1
+    chex.assert_trees_all_equal(found[0], found[1])
+    chex.assert_tree_all_finite(found)
+
+
+def test_a_pool_trains_alike_with_and_without_rows_behind_it():
+    tokens = synthetic.sample(np.random.default_rng(0), 40)
+    pool = Pool(jnp.asarray(tokens), jnp.ones((40, synthetic.RULES_OUTPUTS)))
+    config = TrainingConfig(steps=2, batch=8)
+    found = []
+    for one in (pool, training.roomy(pool)):
+        model = small_model()
+        state = training.optimiser(config).init(model)
+        model, *_ = training.train_steps(
+            model, state, one, jax.random.key(2), jnp.asarray(0), config=config, steps=2
+        )
+        found.append(jax.tree.leaves(model))
+    chex.assert_trees_all_close(*found, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("fidelity", "steps"), [pytest.param(0.0, 20, marks=pytest.mark.slow), (1.0, 60)]
 )
