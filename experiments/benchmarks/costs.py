@@ -19,15 +19,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from greennas_jax.costs import devices, layer_table, terms
 from greennas_jax.costs.devices import Device
 from greennas_jax.costs.layer_table import LayerTable
 from greennas_jax.costs.settings import CostSettings
 from greennas_jax.costs.terms import Term
-from greennas_jax.spaces import edits, factors, symbols, values
+from greennas_jax.mesh import arrays
+from greennas_jax.spaces import batches, edits, factors, symbols, values
 from greennas_jax.spaces.edits import EditSpace
-from greennas_jax.spaces.symbols import SymbolCosts
+from greennas_jax.spaces.symbols import Layout, SymbolCosts
 from greennas_jax.spec import paleo_json
 
 from . import chains, suites
@@ -111,6 +113,7 @@ def _engine(
     packed = jnp.asarray(symbols.pack(layout, tokens))
     batch = tokens.shape[1]
     large = 10 * batch
+    over = arrays.everywhere()
     key = jax.random.key(options.seed, impl="rbg")
     draw = jax.jit(lambda key: symbols.sample(key, layout, batch))
     filtered = jax.jit(lambda found: jax.lax.top_k(-found, min(KEPT, batch)))
@@ -129,7 +132,8 @@ def _engine(
         "compile_s": compile_s,
         "exact_per_s": suites.spread(_rates(lambda: exact(packed), batch)),
         "large_batch": large,
-        "exact_per_s_of_large_batch": suites.spread(_rates(lambda: exact(wide), large)),
+        "devices": over.size,
+        "exact_per_s_of_large_batch": suites.spread(_shared(costs, layout, wide, over)),
         **_floor(costs, wide),
         "terms_at_once": list(ALL),
         "exact_per_s_of_all_terms": suites.spread(_rates(lambda: all_terms(packed), batch)),
@@ -140,6 +144,20 @@ def _engine(
         "exact_per_s_of_tokens": suites.spread(_rates(lambda: plain(on_device), batch)),
         "found": np.asarray(energies),
     }
+
+
+def _shared(costs: SymbolCosts, layout: Layout, strings: jax.Array, over: Mesh) -> list[float]:
+    """Return the rates of all devices together, each writing where it wrote the time before."""
+    over = over if strings.shape[1] % over.size == 0 else arrays.of(over.devices[:1])
+    there = arrays.placed(np.asarray(strings), over, arrays.dealt(1))
+    work = batches.exact(costs, layout, over)
+    kept = [batches.room(len(costs.terms), strings.shape[1], over)]
+
+    def call() -> jax.Array:
+        kept[0] = work(there, kept[0])
+        return kept[0]
+
+    return _rates(call, strings.shape[1])
 
 
 def _floor(costs: SymbolCosts, symbols_there: jax.Array) -> dict[str, Any]:
