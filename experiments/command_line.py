@@ -11,6 +11,8 @@ from absl import app, flags, logging
 from greennas_jax import plugins
 
 BAD_INPUT = 2
+# 128 and the number of the signal, as shells have it.
+INTERRUPTED = 130
 _PLUGIN = flags.DEFINE_multi_string(
     "plugin",
     [],
@@ -58,6 +60,21 @@ def _stop(message: str) -> NoReturn:
     raise SystemExit(BAD_INPUT)
 
 
+def _leave() -> NoReturn:
+    """End at once on a person's wish, whatever other threads do: files are whole or cut off.
+
+    What a program goes on with, it finds again.
+    """
+    say_interrupted()
+    os._exit(INTERRUPTED)
+
+
+def say_interrupted() -> None:
+    """Print what is told of a person's interrupt."""
+    sys.stdout.flush()
+    print("interrupted", file=sys.stderr, flush=True)
+
+
 def say(error: OSError | ValueError) -> None:
     """Print the line that tells of a bad input."""
     print(f"error: {one_line(_describe(error))}", file=sys.stderr)
@@ -73,7 +90,8 @@ def run(main: Callable[[], None]) -> None:
     """Run a program: parse its flags and call it.
 
     A bad input (a ValueError or OSError with a message) ends in one line on stderr and exit
-    status 2; a reader that closes the pipe ends it quietly.
+    status 2, a person's interrupt in one word and status 130; a reader that closes the pipe ends it
+    quietly.
     """
 
     def guarded(arguments: Sequence[str]) -> None:
@@ -91,5 +109,7 @@ def run(main: Callable[[], None]) -> None:
             _end_quietly()
         except (ValueError, OSError) as error:
             _stop(_describe(error))
+        except KeyboardInterrupt:
+            _leave()
 
     app.run(guarded, flags_parser=_parse)

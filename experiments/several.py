@@ -96,6 +96,8 @@ def _end(membership: joining.Membership, error: BaseException) -> None:
         membership.end(command_line.BAD_INPUT)
     if isinstance(error, jax.errors.JaxRuntimeError):
         membership.give_up(error, STOPPED)
-    if not isinstance(error, KeyboardInterrupt):
-        traceback.print_exception(error)
+    if isinstance(error, KeyboardInterrupt):
+        command_line.say_interrupted()
+        membership.end(command_line.INTERRUPTED)
+    traceback.print_exception(error)
     membership.end(1)

@@ -66,17 +66,19 @@ def lay(
     def tried() -> list[Trial]:
         return pipeline.try_given(prepared, counted, config, log.evaluate)
 
-    with concurrent.futures.ThreadPoolExecutor(1) as beside:
-        # Several processes come to what they do together in the same order.
-        given = beside.submit(tried) if team.size() == 1 else None
-        try:
-            taught = None
-            if config.search.algorithm == "latent":
-                taught = _taught(prepared, config, folder, tell)
-            tell.phase("given network", 1 if oracle.kind == "proxy" else config.baseline_seeds)
-            return taught, _awaited(given or beside.submit(tried), count, tell)
-        finally:
-            count.wanted = False
+    beside = concurrent.futures.ThreadPoolExecutor(1)
+    # Several processes come to what they do together in the same order.
+    given = beside.submit(tried) if team.size() == 1 else None
+    try:
+        taught = None
+        if config.search.algorithm == "latent":
+            taught = _taught(prepared, config, folder, tell)
+        tell.phase("given network", 1 if oracle.kind == "proxy" else config.baseline_seeds)
+        return taught, _awaited(given or beside.submit(tried), count, tell)
+    finally:
+        # What went wrong is told at once; trainings that run end by themselves.
+        count.wanted = False
+        beside.shutdown(wait=False)
 
 
 def _awaited(given: concurrent.futures.Future, count: _Count, tell: Listener) -> list[Trial]:
