@@ -4,7 +4,8 @@
         --dataset=digits --max_accuracy_drop=0.01 --workdir=runs/lenet5
 
 Reaches 70.4 % less energy for LeNet-5 (the verdict holds, one and a half to four minutes on two
-cores); README.md has other seeds and networks. Single values are overridden as `--config.search.queries=64`.
+cores); README.md has other seeds and networks. Single values are overridden as
+`--config.search.queries=64`.
 """
 
 import dataclasses
