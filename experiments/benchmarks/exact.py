@@ -13,7 +13,7 @@ import pathlib
 import resource
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,8 +41,7 @@ STREAMED = 10**9
 
 def run(options: suites.Options) -> dict[str, Any]:
     """Return seconds of optima, of the fronts and of streaming, and how they agree."""
-    space, costs, figures = _optima(options.spec or os.fspath(SPEC))
-    weights, best = figures.pop("weights"), figures.pop("best")
+    space, costs, weights, best, figures = _optima(options.spec or os.fspath(SPEC))
     layout = symbols.layout(space.sizes.tolist(), space.steps)
     most = min(streaming.count(layout), 1000 if options.small else STREAMED)
     took, seen = _timed(lambda: streaming.cheapest(costs, layout, weights, most=most))
@@ -62,8 +61,7 @@ def run(options: suites.Options) -> dict[str, Any]:
         "no_streamed_string_is_cheaper": bool((least >= best * (1 - 1e-9)).all()),
     }
     if options.spec is None:
-        deep = _optima(os.fspath(DEEP))[2]
-        found["deep"] = {key: deep[key] for key in deep if key not in ("weights", "best")}
+        found["deep"] = _optima(os.fspath(DEEP)).figures
     return found
 
 
@@ -73,8 +71,26 @@ def _costs(space: EditSpace, names: Sequence[str]) -> space_factors.Factors:
     return space.factors(devices.load(DEVICE), found, CostSettings(mode=MODE))
 
 
-def _optima(spec: str) -> tuple[EditSpace, space_factors.Factors, dict[str, Any]]:
-    """Return a network's space, its costs, and how long its cheapest strings took to find."""
+class _Optima(NamedTuple):
+    """The cheapest strings of a network's space.
+
+    Attributes:
+      space: The space.
+      costs: Its costs.
+      weights: One row per question, [W, K].
+      best: The least weighted costs, [W].
+      figures: What is reported.
+    """
+
+    space: EditSpace
+    costs: space_factors.Factors
+    weights: np.ndarray
+    best: np.ndarray
+    figures: dict[str, Any]
+
+
+def _optima(spec: str) -> _Optima:
+    """Find the cheapest strings of a network's space, for each term and for all together."""
     given = paleo_json.load(spec)
     space = edits.build(given)
     costs = _costs(space, TERMS)
@@ -82,23 +98,19 @@ def _optima(spec: str) -> tuple[EditSpace, space_factors.Factors, dict[str, Any]
     weights = np.concatenate([np.eye(len(TERMS)), np.full((1, len(TERMS)), 1 / 3)]) * unit
     first = _timed(lambda: exact.cheapest(costs, weights[0]))[0]
     optima = [_timed(lambda row=row: exact.cheapest(costs, row)) for row in weights]
-    return (
-        space,
-        costs,
-        {
-            "network": given.name,
-            "layers": len(given.layers),
-            "device": DEVICE,
-            "mode": MODE,
-            "terms": list(TERMS),
-            "positions": len(space.sizes),
-            "strings": float(np.prod(space.sizes.astype(float))),
-            "first_optimum_s": first,
-            "optimum_s_per_weight": suites.spread([seconds for seconds, _ in optima]),
-            "weights": weights,
-            "best": np.array([value for _, (_, value) in optima]),
-        },
-    )
+    figures = {
+        "network": given.name,
+        "layers": len(given.layers),
+        "device": DEVICE,
+        "mode": MODE,
+        "terms": list(TERMS),
+        "positions": len(space.sizes),
+        "strings": float(np.prod(space.sizes.astype(float))),
+        "first_optimum_s": first,
+        "optimum_s_per_weight": suites.spread([seconds for seconds, _ in optima]),
+    }
+    best = np.array([value for _, (_, value) in optima])
+    return _Optima(space, costs, weights, best, figures)
 
 
 def _score(space: EditSpace, seed: int) -> list[exact.Extra]:

@@ -123,9 +123,9 @@ def sample(key: jax.Array, layout: Layout, count: int) -> jax.Array:
 
     A string's number, times an odd constant, is mixed into random bits by the finalizer of
     MurmurHash3 (Appleby 2011; counters mixed so: Steele, Lea and Flood 2014), each symbol under two
-    words of its own that the key decides: a few operations per symbol, where the generators of
-    `jax.random` take ten times as long as costing does. Sixteen bits make a symbol, so that the
-    values of one with n of them differ in probability by n parts in 65,536 at most.
+    words of its own that the key decides: a few operations per symbol, where on a CPU `jax.random`
+    takes far longer than costing does. Sixteen bits make a symbol, so that the values of one with n
+    of them differ in probability by n parts in 65,536 at most.
 
     Args:
       key: Random key.
