@@ -107,7 +107,11 @@ def _by_devices(devices: Sequence[int], call: str, *, in_turn: bool) -> list[dic
         for _ in range(ROUNDS)
     ]
     return [
-        {name: min(one[name] for one in rounds) for name in rounds[0]}
+        {
+            **{name: min(one[name] for one in rounds) for name in rounds[0]},
+            # More than one where rounds came by different strings.
+            "tokens": " ".join(sorted({one["tokens"] for one in rounds})),
+        }
         for rounds in zip(*found, strict=True)
     ]
 
